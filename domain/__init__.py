@@ -1,0 +1,1 @@
+"""What an item, a user, an interaction and an event are; settings; the error kinds."""

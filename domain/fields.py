@@ -1,0 +1,90 @@
+"""The scalar types that events are made of."""
+
+from __future__ import annotations
+
+import math
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BeforeValidator, StringConstraints
+
+MAX_VERSION = 2**53 - 1
+"""Versions stay exact in JSON numbers and in the index's range filters, which are float64."""
+
+
+def _storable(text: str) -> str:
+    if "\x00" in text:
+        raise ValueError("contains a NUL character (U+0000); remove it")
+    if not text.isascii() and any("\ud800" <= char <= "\udfff" for char in text):
+        raise ValueError("contains a lone surrogate; send valid Unicode")
+    return text
+
+
+Text = Annotated[str, AfterValidator(_storable)]
+"""Unicode text that every store can hold: no NUL, no lone surrogate."""
+
+Identifier = Annotated[
+    str, StringConstraints(min_length=1, max_length=256), AfterValidator(_storable)
+]
+"""An item, user or event id: 1 to 256 characters, owned by the publisher."""
+
+
+def _to_version(value: Any) -> Any:
+    """An integer, or a timestamp with a zone turned into microseconds since 1970."""
+    if isinstance(value, str):
+        try:
+            value = datetime.fromisoformat(value)
+        except ValueError:
+            raise ValueError(
+                "a version is a whole number or an ISO 8601 timestamp with a zone"
+            ) from None
+    if isinstance(value, datetime):
+        if value.tzinfo is None:
+            raise ValueError("a timestamp needs a zone; append Z or an offset such as +02:00")
+        since_epoch = value.astimezone(UTC) - datetime(1970, 1, 1, tzinfo=UTC)
+        value = since_epoch.days * 86_400_000_000 + since_epoch.seconds * 1_000_000
+        value += since_epoch.microseconds
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise ValueError("a version is a whole number or an ISO 8601 timestamp with a zone")
+    if not 1 <= value <= MAX_VERSION:
+        raise ValueError(f"a version lies between 1 and {MAX_VERSION} (2^53 - 1)")
+    return value
+
+
+Version = Annotated[int, BeforeValidator(_to_version)]
+"""Newest wins. int in [1, 2^53 - 1]; timestamps become microseconds since 1970."""
+
+
+def _zoned(value: datetime) -> datetime:
+    if value.tzinfo is None:
+        raise ValueError("a timestamp needs a zone; append Z or an offset such as +02:00")
+    return value
+
+
+Timestamp = Annotated[datetime, AfterValidator(_zoned)]
+"""A point in time with a zone."""
+
+AttributeName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_-]{0,63}$")]
+
+Scalar = str | bool | int | float
+AttributeValue = Scalar | list[Scalar]
+
+
+def check_scalar(value: object) -> Scalar:
+    """Refuse what cannot be stored and filtered exactly. Raises ValueError."""
+    if isinstance(value, str):
+        return _storable(value)
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, int):
+        if abs(value) > MAX_VERSION:
+            raise ValueError("whole numbers stay within +-(2^53 - 1); send larger ones as text")
+        return value
+    if isinstance(value, float):
+        if not math.isfinite(value):
+            raise ValueError("NaN and infinity are not allowed; leave the attribute out")
+        return value
+    raise ValueError(
+        "an attribute is text, a number, true/false, or a list of those;"
+        f" {type(value).__name__} is not"
+    )

@@ -1,0 +1,150 @@
+"""An item as its publisher describes it."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Self
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    PlainValidator,
+    ValidationInfo,
+    WithJsonSchema,
+    model_validator,
+)
+
+from domain.fields import AttributeName, AttributeValue, Identifier, Text, Version, check_scalar
+from domain.limits import limits_of
+
+
+class StrictModel(BaseModel):
+    """Unknown fields are refused; nothing is coerced silently."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def _check_attribute(value: Any, info: ValidationInfo) -> AttributeValue:
+    limits = limits_of(info)
+    values = value if isinstance(value, list) else [value]
+    if len(values) > limits.attribute_values:
+        raise ValueError(f"{len(values)} values, the limit is {limits.attribute_values}")
+    checked = [check_scalar(one) for one in values]
+    for one in checked:
+        if isinstance(one, str) and len(one) > limits.attribute_chars:
+            raise ValueError(
+                f"{len(one)} characters, the limit is {limits.attribute_chars};"
+                " long text belongs in the description"
+            )
+    return checked if isinstance(value, list) else checked[0]
+
+
+Attribute = Annotated[
+    AttributeValue,
+    PlainValidator(_check_attribute),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": ["string", "number", "boolean"]},
+                {"type": "array", "items": {"type": ["string", "number", "boolean"]}},
+            ]
+        }
+    ),
+]
+
+
+def _check_reference(value: str, info: ValidationInfo) -> str:
+    limit = limits_of(info).url_chars
+    if len(value) > limit:
+        raise ValueError(f"{len(value)} characters, the limit is {limit}")
+    if not value.startswith(("https://", "http://", "file:///", "/", "upload:")):
+        raise ValueError(
+            "a media reference is an http(s) URL, file:///path, an absolute path,"
+            " or upload:SHA256 as answered by POST /v1/uploads"
+        )
+    return value
+
+
+MediaReference = Annotated[Text, AfterValidator(_check_reference)]
+"""Where one picture or clip is: a URL, an allow-listed local path, or an upload."""
+
+
+class Media(StrictModel):
+    """Pictures and clips of one item; several of each are allowed and averaged."""
+
+    images: list[MediaReference] = Field(default_factory=list)
+    audio: list[MediaReference] = Field(default_factory=list)
+
+    @model_validator(mode="after")
+    def _within_limits(self, info: ValidationInfo) -> Self:
+        limits = limits_of(info)
+        for name, found, limit in (
+            ("images", len(self.images), limits.images),
+            ("audio", len(self.audio), limits.audio),
+        ):
+            if found > limit:
+                raise ValueError(f"{name}: {found} references, the limit is {limit}")
+        return self
+
+
+class Item(StrictModel):
+    """What a publisher says about one item. At least one modality must be present."""
+
+    id: Identifier
+    version: Version | None = Field(
+        default=None,
+        description="Newest wins. A whole number or a timestamp with a zone that the publisher"
+        " owns; without one, acceptance assigns the next.",
+        json_schema_extra={"examples": [3, "2026-01-31T09:30:00Z"]},
+    )
+    title: Text = ""
+    description: Text = ""
+    tags: list[Text] = Field(default_factory=list)
+    attributes: dict[AttributeName, Attribute] = Field(default_factory=dict)
+    media: Media = Field(default_factory=Media)
+
+    @model_validator(mode="after")
+    def _within_limits(self, info: ValidationInfo) -> Self:
+        limits = limits_of(info)
+        for name, found, limit, unit, remedy in (
+            ("title", len(self.title), limits.title_chars, "characters", "shorten it"),
+            (
+                "description",
+                len(self.description),
+                limits.description_chars,
+                "characters",
+                "shorten it or raise FIRSTLIGHT_LIMITS_DESCRIPTION_CHARS",
+            ),
+            ("tags", len(self.tags), limits.tags, "tags", "send fewer"),
+            ("attributes", len(self.attributes), limits.attributes, "names", "send fewer"),
+        ):
+            if found > limit:
+                raise ValueError(f"{name}: {found} {unit}, the limit is {limit}; {remedy}")
+        for tag in self.tags:
+            if len(tag) > limits.tag_chars:
+                raise ValueError(
+                    f"tags: a tag of {len(tag)} characters, the limit is {limits.tag_chars}"
+                )
+        if not self.has_text and not self.media.images and not self.media.audio:
+            raise ValueError(
+                "the item is empty; give at least one of title, description, tags,"
+                " a text attribute, media.images, media.audio"
+            )
+        return self
+
+    @property
+    def has_text(self) -> bool:
+        """Whether anything of the item can be read by the text encoder."""
+        texts = [self.title, self.description, *self.tags]
+        for value in self.attributes.values():
+            values = value if isinstance(value, list) else [value]
+            texts += [one for one in values if isinstance(one, str)]
+        return any(text.strip() for text in texts)
+
+    @property
+    def lane(self) -> str:
+        """The queue of the heaviest modality: audio, image or text."""
+        if self.media.audio:
+            return "audio"
+        return "image" if self.media.images else "text"

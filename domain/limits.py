@@ -1,0 +1,38 @@
+"""Bounds on what one event may hold. Set by FIRSTLIGHT_LIMITS_*; checked when events are parsed."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo
+
+
+class Limits(BaseModel):
+    """Bounds on one event. Counts are per item; sizes are characters unless the name says bytes."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    request_events: int = Field(1000, ge=1, description="Events in one POST /v1/events.")
+    request_bytes: int = Field(
+        32 * 2**20, ge=1024, description="Bytes of one JSON request body (uploads apart)."
+    )
+    title_chars: int = Field(1000, ge=1, description="Characters of a title.")
+    description_chars: int = Field(100_000, ge=1, description="Characters of a description.")
+    tags: int = Field(100, ge=0, description="Tags of one item.")
+    tag_chars: int = Field(200, ge=1, description="Characters of one tag.")
+    attributes: int = Field(100, ge=0, description="Attributes of one item.")
+    attribute_values: int = Field(100, ge=1, description="Values of one list attribute.")
+    attribute_chars: int = Field(1000, ge=1, description="Characters of one text attribute.")
+    url_chars: int = Field(4096, ge=1, description="Characters of one media reference.")
+    images: int = Field(16, ge=0, description="Pictures of one item.")
+    audio: int = Field(8, ge=0, description="Clips of one item.")
+    profile_chars: int = Field(20_000, ge=1, description="Characters of a user's profile text.")
+    interests: int = Field(100, ge=0, description="Declared interests of one user.")
+
+
+DEFAULT_LIMITS = Limits()
+
+
+def limits_of(info: ValidationInfo) -> Limits:
+    """The limits handed to the parser as validation context, else the defaults."""
+    context = info.context
+    found = context.get("limits") if isinstance(context, dict) else None
+    return found if isinstance(found, Limits) else DEFAULT_LIMITS

@@ -1,0 +1,316 @@
+"""Every setting, read from FIRSTLIGHT_* environment variables (or a .env file).
+
+A group's field is named FIRSTLIGHT_<GROUP>_<FIELD>: `FIRSTLIGHT_API_PORT` is `settings.api.port`.
+A wrong or unknown setting stops the start with one clear line.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Iterator, Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal
+from urllib.parse import quote
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from domain.errors import RejectedError
+from domain.limits import Limits
+
+PREFIX = "FIRSTLIGHT_"
+TEST_PREFIX = "FIRSTLIGHT_TEST_"
+"""Read by the test suite only (FIRSTLIGHT_TEST_QDRANT_URL); never a setting."""
+
+LANES = ("text", "image", "audio", "bulk", "train")
+"""The queues. An item goes to its heaviest modality; backfill to bulk; fitting to train."""
+
+
+class Group(BaseModel):
+    """A group of settings: unknown names are refused, values are fixed once read."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class CatalogSettings(Group):
+    url: SecretStr | None = Field(
+        None, description="SQLAlchemy URL of the ledger. Default: SQLite in the data directory."
+    )
+    busy_timeout_s: float = Field(
+        30.0, gt=0, description="How long a writer waits for SQLite's lock before it gives up."
+    )
+
+
+class BrokerSettings(Group):
+    url: SecretStr | None = Field(
+        None, description="Celery broker URL. Default: the Valkey that `firstlight up` starts."
+    )
+    port: int = Field(7379, ge=1, le=65535, description="Port of the embedded Valkey (loopback).")
+    visibility_timeout_s: int = Field(
+        600, ge=10, description="After this a message that was taken but not finished comes back."
+    )
+
+
+class IndexSettings(Group):
+    url: str | None = Field(
+        None, description="URL of a Qdrant server >= 1.17. Default: the embedded index server."
+    )
+    port: int = Field(7333, ge=1, le=65535, description="Port of the embedded index server.")
+    api_key: SecretStr | None = Field(None, description="Key of the index, embedded or not.")
+    alias: str = Field("items", min_length=1, description="Alias of the serving collection.")
+    timeout_s: float = Field(30.0, gt=0, description="Bound on one call to the index.")
+    exact_up_to: int = Field(
+        50_000, ge=0, description="Up to this many points search is exact; beyond it, HNSW."
+    )
+    hnsw_m: int = Field(32, ge=4, le=128, description="Edges per node of the HNSW graph.")
+    hnsw_ef_construct: int = Field(256, ge=4, description="Candidates while the graph is built.")
+    hnsw_ef: int = Field(512, ge=1, description="Candidates while the graph is searched.")
+
+
+class EncoderSettings(Group):
+    pack: Literal["starter", "standard", "tiny"] = Field(
+        "starter", description="Which set of models: see `firstlight models`."
+    )
+    text_model: str | None = Field(
+        None, description="Text model by hub id or local path, instead of the pack's."
+    )
+    image_model: str | None = Field(
+        None,
+        description="open_clip model as ARCHITECTURE/CHECKPOINT, hf-hub:ID or local-dir:PATH.",
+    )
+    audio_model: str | None = Field(
+        None, description="Wav2Vec2-family model by hub id or local path, instead of the pack's."
+    )
+    user_model: str | None = Field(
+        None, description="Embedder of the user's profile by hub id or local path."
+    )
+    device: Literal["auto", "cpu", "cuda", "mps"] = Field(
+        "auto", description="Where encoders run; auto takes cuda, else mps, else cpu."
+    )
+    precision: Literal["auto", "float32", "bfloat16", "float16"] = Field(
+        "auto",
+        description="auto probes at start and takes a half precision where it is faster and"
+        " within cosine .999 of float32, per encoder.",
+    )
+    threads: int | None = Field(
+        None, ge=1, description="Torch threads on a CPU. Default: the cores this process may use."
+    )
+    queue_items: int = Field(
+        1024, ge=1, description="Inputs that may wait before one encoder; more block."
+    )
+    max_wait_ms: float = Field(
+        5.0, ge=0, description="How long a batch may wait for company while others are on the way."
+    )
+    timeout_s: float = Field(
+        120.0, gt=0, description="Bound on one encoding, waiting included; then it is retried."
+    )
+    cache_bytes: int = Field(
+        2 * 2**30, ge=0, description="Size of the on-disk embedding cache; 0 switches it off."
+    )
+    audio_window_s: float = Field(10.0, gt=0, description="Length of one audio window.")
+    audio_windows: int = Field(
+        6, ge=1, description="Windows spread over a long clip; the rest is not heard."
+    )
+
+
+class FusionSettings(Group):
+    block_dim: int = Field(
+        256, ge=2, description="Each block of the fused vector is reduced to at most this."
+    )
+    min_items: int = Field(
+        50, ge=2, description="Indexed items from which the first bulk publish fits statistics."
+    )
+    sample_items: int = Field(
+        100_000, ge=100, description="Items read at most when statistics are fitted."
+    )
+    weights: dict[str, float] = Field(
+        default_factory=dict,
+        description='Weight per block as JSON, such as {"text": 1.0, "image": 0.5}; default 1.',
+    )
+
+
+class FetchSettings(Group):
+    local_dirs: list[Path] = Field(
+        default_factory=list,
+        description="JSON list of directories from which file paths may be read; default none.",
+    )
+    allow_http: bool = Field(True, description="Whether http:// is allowed beside https://.")
+    allow_private: list[str] = Field(
+        default_factory=list,
+        description="JSON list of HOST or HOST:PORT that may resolve to a private or loopback"
+        " address (a media server of your own); default none.",
+    )
+    timeout_s: float = Field(20.0, gt=0, description="Bound on one download, all of it.")
+    connect_timeout_s: float = Field(5.0, gt=0, description="Bound on connecting.")
+    redirects: int = Field(3, ge=0, description="Redirects followed; each target is checked.")
+    image_bytes: int = Field(20 * 2**20, ge=1, description="Bytes of one picture.")
+    image_pixels: int = Field(50_000_000, ge=1, description="Pixels of one picture.")
+    audio_bytes: int = Field(100 * 2**20, ge=1, description="Bytes of one clip.")
+    audio_duration_s: float = Field(3600.0, gt=0, description="Seconds of one clip.")
+    host_connections: int = Field(8, ge=1, description="Downloads at once from one host.")
+    connections: int = Field(32, ge=1, description="Downloads at once in all.")
+
+
+class WorkerSettings(Group):
+    concurrency: int = Field(8, ge=1, description="Threads of one worker process.")
+    lanes: str = Field(
+        "text,image,audio,bulk,train", description="Comma-separated queues that a worker serves."
+    )
+    bulk_batch: int = Field(64, ge=1, le=64, description="Pairs in one bulk message.")
+    max_attempts: int = Field(5, ge=1, description="Attempts before an item is declared dead.")
+    retry_base_s: float = Field(5.0, gt=0, description="First wait; doubled with every attempt.")
+    retry_max_s: float = Field(3600.0, gt=0, description="Longest wait between attempts.")
+    pending_resend_s: float = Field(
+        60.0, gt=0, description="Pending longer than this, an item is sent again."
+    )
+    reconcile_every_s: float = Field(10.0, gt=0, description="How often the reconciler looks.")
+    soft_shutdown_s: float = Field(
+        20.0, ge=0, description="How long a worker that is told to stop may finish its tasks."
+    )
+
+
+class ApiSettings(Group):
+    host: str = Field("127.0.0.1", description="Address to listen on; loopback without keys.")
+    port: int = Field(7300, ge=1, le=65535, description="Port of the HTTP API.")
+    write_keys: list[SecretStr] = Field(
+        default_factory=list, description="JSON list of keys that may publish and read."
+    )
+    read_keys: list[SecretStr] = Field(
+        default_factory=list, description="JSON list of keys that may only read."
+    )
+    flower_port: int = Field(7355, ge=1, le=65535, description="Port of Flower on request.")
+    upload_bytes: int = Field(100 * 2**20, ge=1, description="Bytes of one upload.")
+    max_limit: int = Field(1000, ge=1, description="Most results that one query may ask for.")
+    user_cache: int = Field(
+        10_000, ge=0, description="Encoded profiles held in memory, by hash of prompt and model."
+    )
+    item_cache: int = Field(
+        20_000, ge=0, description="Item vectors held in memory to explain scores."
+    )
+
+
+class RankingSettings(Group):
+    history_half_life_days: float = Field(
+        30.0, gt=0, description="After this an interaction counts half."
+    )
+    history_items: int = Field(
+        50, ge=1, description="Most recent interactions that make up a user's history."
+    )
+    profile_weight_k0: float = Field(
+        3.0, gt=0, description="rho = k0 / (k0 + n): how slowly history takes over from profile."
+    )
+
+
+class Settings(BaseSettings):
+    """Everything that can be set."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX,
+        env_nested_delimiter="_",
+        env_nested_max_split=1,
+        env_file=".env",
+        extra="ignore",
+        frozen=True,
+    )
+
+    data_dir: Path = Field(
+        Path(".firstlight"),
+        description="Ledger, embedded index, models, caches, uploads and artifacts.",
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="Least severe line that is logged."
+    )
+    log_format: Literal["auto", "json", "console"] = Field(
+        "auto", description="auto: console on a terminal, JSON elsewhere."
+    )
+    limits: Limits = Field(default_factory=Limits)
+    catalog: CatalogSettings = Field(default_factory=CatalogSettings)
+    broker: BrokerSettings = Field(default_factory=BrokerSettings)
+    index: IndexSettings = Field(default_factory=IndexSettings)
+    encoder: EncoderSettings = Field(default_factory=EncoderSettings)
+    fusion: FusionSettings = Field(default_factory=FusionSettings)
+    fetch: FetchSettings = Field(default_factory=FetchSettings)
+    worker: WorkerSettings = Field(default_factory=WorkerSettings)
+    api: ApiSettings = Field(default_factory=ApiSettings)
+    ranking: RankingSettings = Field(default_factory=RankingSettings)
+
+    @property
+    def catalog_url(self) -> str:
+        """SQLAlchemy URL of the ledger."""
+        if self.catalog.url is not None:
+            return self.catalog.url.get_secret_value()
+        return f"sqlite:///{self.data_dir.resolve() / 'catalog.db'}"
+
+    @property
+    def broker_url(self) -> str:
+        """Celery broker URL."""
+        if self.broker.url is not None:
+            return self.broker.url.get_secret_value()
+        return f"redis://127.0.0.1:{self.broker.port}/0"
+
+    @property
+    def index_url(self) -> str:
+        """URL of the index, embedded or Qdrant."""
+        return self.index.url or f"http://127.0.0.1:{self.index.port}"
+
+    @property
+    def api_url(self) -> str:
+        """Where a client on this machine finds the API."""
+        host = "127.0.0.1" if self.api.host in ("0.0.0.0", "::") else self.api.host  # noqa: S104
+        return f"http://{quote(host, safe='.:[]')}:{self.api.port}"
+
+    def folder(self, name: str) -> Path:
+        """A folder of the data directory (models, artifacts, uploads ...), made if absent."""
+        folder = self.data_dir.resolve() / name
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+
+def variable_names() -> dict[str, tuple[str, str]]:
+    """Every environment variable as {name: (group or "", field)}."""
+    names = {}
+    for name, field in Settings.model_fields.items():
+        kind = field.annotation
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            for inner in kind.model_fields:
+                names[f"{PREFIX}{name}_{inner}".upper()] = (name, inner)
+        else:
+            names[f"{PREFIX}{name}".upper()] = ("", name)
+    return names
+
+
+def _unknown(environ: Mapping[str, str]) -> Iterator[str]:
+    known = variable_names()
+    for name in sorted(environ):
+        if name.startswith(PREFIX) and not name.startswith(TEST_PREFIX) and name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            yield f"{name}: no such setting" + (f"; did you mean {near[0]}?" if near else "")
+
+
+def load_settings(**overrides: Any) -> Settings:
+    """The settings of this process, read afresh.
+
+    Raises:
+        RejectedError: a setting is wrong or unknown; the message names it on one line.
+    """
+    for problem in _unknown(os.environ):
+        raise RejectedError(problem)
+    try:
+        return Settings(**overrides)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        name = PREFIX + "_".join(str(part) for part in first["loc"]).upper()
+        raise RejectedError(
+            first["msg"].removeprefix("Value error, "), field=name, remedy="correct or unset it"
+        ) from None
+    except Exception as error:  # pydantic-settings' own error for JSON that does not parse
+        cause = error.__cause__ or error
+        raise RejectedError(f"a setting could not be read: {error} ({cause})") from None
+
+
+@cache
+def settings() -> Settings:
+    """The settings of this process, read once."""
+    return load_settings()

@@ -1,0 +1,3 @@
+"""Fixtures shared by all tests; each lives in tests/fixtures beside what it starts."""
+
+pytest_plugins: list[str] = []
