@@ -1,0 +1,294 @@
+"""The HTTP API's requests and answers; the server and the Python client both speak these.
+
+Requests refuse unknown fields. Answers ignore them, so that an older client reads a newer server.
+Times are ISO 8601 in UTC; durations carry their unit in the name.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from domain.fields import Identifier, Text
+from domain.filters import Filters
+from domain.items import Item, StrictModel
+from domain.users import Interaction, User
+
+Modality = Literal["text", "image", "audio"]
+Target = Literal["all", "text", "image", "audio"]
+State = Literal["pending", "indexed", "dead", "deleted"]
+EventStatus = Literal["accepted", "duplicate", "stale", "rejected"]
+
+
+class Answer(BaseModel):
+    """Base of every answer."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+
+# --- errors -----------------------------------------------------------------------------------
+
+
+class FieldError(Answer):
+    """One thing wrong with a request: where, what, and what to do about it."""
+
+    field: str = Field(description="Path of the field, such as events.3.data.title.")
+    message: str
+    remedy: str = ""
+
+
+class Problem(Answer):
+    """RFC 9457 problem details; the media type is application/problem+json."""
+
+    type: str = Field(description="What kind of problem, as a stable URI reference.")
+    title: str
+    status: int
+    detail: str
+    instance: str = Field(description="The path that was asked for.")
+    errors: list[FieldError] = Field(default_factory=list)
+
+
+# --- publishing -------------------------------------------------------------------------------
+
+
+class Receipt(Answer):
+    """What became of one event."""
+
+    index: int = Field(description="Position in the request, from 0.")
+    status: EventStatus
+    event_id: str | None = Field(default=None, description="The event's id, given or made up.")
+    kind: Literal["item", "user", "interaction"] | None = None
+    id: str | None = Field(default=None, description="The item, the user, or the interaction.")
+    version: int | None = Field(default=None, description="The version as accepted or assigned.")
+    note: str = ""
+    errors: list[FieldError] = Field(default_factory=list)
+
+
+class EventsAnswer(Answer):
+    """Every event's own outcome, in the order of the request."""
+
+    accepted: int = 0
+    duplicate: int = 0
+    stale: int = 0
+    rejected: int = 0
+    results: list[Receipt] = Field(default_factory=list)
+
+
+class MediaProblem(Answer):
+    """One picture or clip that could not be used; the item is indexed from the rest."""
+
+    field: str
+    message: str
+
+
+class ItemAnswer(Answer):
+    """An item and how far it has come."""
+
+    id: str
+    version: int
+    state: State
+    item: Item | None = Field(default=None, description="As published; null once deleted.")
+    lane: str | None = None
+    attempts: int = 0
+    next_attempt_at: datetime | None = None
+    reason: str | None = Field(default=None, description="Why it is dead, or its last failure.")
+    failures: list[MediaProblem] = Field(default_factory=list)
+    fingerprint: str | None = None
+    models: dict[str, Any] | None = Field(default=None, description="What encoded it.")
+    accepted_at: datetime | None = None
+    indexed_at: datetime | None = None
+    updated_at: datetime | None = None
+    latency_s: float | None = Field(default=None, description="Event accepted to searchable.")
+
+
+class ItemsAnswer(Answer):
+    """One page of items, by id."""
+
+    items: list[ItemAnswer]
+    next: str | None = Field(default=None, description="Give it as `after` for the next page.")
+
+
+class UserAnswer(Answer):
+    """A user's profile as published."""
+
+    id: str
+    version: int
+    user: User | None = None
+    updated_at: datetime | None = None
+
+
+class UploadAnswer(Answer):
+    """A stored picture or clip; put `reference` into an item's media."""
+
+    reference: str = Field(description="upload:SHA256")
+    sha256: str
+    bytes: int
+    kind: Literal["image", "audio"]
+    media_type: str
+
+
+class InteractionBody(Interaction):
+    """An interaction; with an `id` it is counted once however often it is sent."""
+
+    id: Identifier | None = None
+
+
+# --- asking -----------------------------------------------------------------------------------
+
+Limit = Annotated[int, Field(strict=True, ge=1, description="How many results, at least 1.")]
+
+
+class RecommendRequest(StrictModel):
+    """Who asks, by any mix of a stored user, a sentence, and liked items; and what may come."""
+
+    user: Identifier | None = Field(default=None, description="A user known from user.updated.")
+    profile: Text | None = Field(
+        default=None, description="The person in words; takes the stored profile's place."
+    )
+    interests: list[Text] = Field(default_factory=list)
+    liked: list[Identifier] = Field(
+        default_factory=list, max_length=1000, description="Item ids, newest first."
+    )
+    filters: Filters = Field(default_factory=dict)
+    limit: Limit = 10
+    exclude_seen: bool = Field(
+        default=True, description="Leave out what the user interacted with, and `liked`."
+    )
+    exact: bool | None = Field(
+        default=None, description="Force exact (true) or approximate (false) search."
+    )
+
+
+class SimilarRequest(StrictModel):
+    """Items like one item, in one modality or fused."""
+
+    item: Identifier
+    within: Target = Field(default="all", description="One modality, or all of them fused.")
+    filters: Filters = Field(default_factory=dict)
+    limit: Limit = 10
+    exact: bool | None = None
+
+
+class SearchRequest(StrictModel):
+    """Items by one example: words, a picture, or a sound."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+
+    text: Text | None = None
+    image: str | None = Field(
+        default=None, description="upload:SHA256, or the file in base64 (a data: URL will do)."
+    )
+    audio: str | None = Field(
+        default=None, description="upload:SHA256, or the file in base64 (a data: URL will do)."
+    )
+    within: Target = Field(
+        default="all", alias="in", description="Modality to search in, or all of them fused."
+    )
+    filters: Filters = Field(default_factory=dict)
+    limit: Limit = 10
+    exact: bool | None = None
+
+    @model_validator(mode="after")
+    def _one_example(self) -> Self:
+        given = [name for name in ("text", "image", "audio") if getattr(self, name) is not None]
+        if len(given) != 1:
+            found = ", ".join(given) or "none"
+            raise ValueError(f"give exactly one of text, image, audio; found {found}")
+        if self.text is not None and not self.text.strip():
+            raise ValueError("text: empty; say what to look for")
+        return self
+
+
+class RankedItem(Answer):
+    """One result. `score` is exactly the sum of `parts` in their order."""
+
+    rank: int = Field(description="From 1.")
+    id: str
+    version: int
+    title: str = ""
+    score: float
+    parts: dict[str, float] = Field(
+        default_factory=dict, description="The score by modality block, and the bias."
+    )
+    reason: str = Field(description="What carried the score most: a modality, bias, or new.")
+    modalities: list[str] = Field(default_factory=list, description="What the item consists of.")
+    attributes: dict[str, Any] = Field(default_factory=dict)
+
+
+class RankingModel(Answer):
+    """Which artifacts produced an answer."""
+
+    collection: str | None = None
+    fusion: str | None = None
+    projection: str | None = None
+
+
+class RankedAnswer(Answer):
+    """Results, best first."""
+
+    results: list[RankedItem] = Field(default_factory=list)
+    notes: list[str] = Field(
+        default_factory=list, description="What the caller should know, such as skipped items."
+    )
+    model: RankingModel = Field(default_factory=RankingModel)
+    took_ms: float = 0.0
+
+
+# --- operating --------------------------------------------------------------------------------
+
+
+class HealthAnswer(Answer):
+    """The process lives; nothing else is claimed."""
+
+    status: Literal["ok"] = "ok"
+    version: str
+
+
+class Check(Answer):
+    """One proof: an encoding, a store query, a ledger read."""
+
+    ok: bool
+    took_ms: float
+    detail: str = ""
+
+
+class ReadyAnswer(Answer):
+    """Whether a ranking could be answered now; each part was just tried."""
+
+    ready: bool
+    checks: dict[str, Check]
+
+
+class ModelReport(Answer):
+    """One encoder as loaded in the API process."""
+
+    name: str
+    model: str
+    dim: int
+    device: str
+    precision: str
+    fingerprint: str
+    speedup: float | None = None
+    cosine: float | None = None
+
+
+class StatusAnswer(Answer):
+    """What `firstlight status` shows."""
+
+    version: str
+    counts: dict[str, int] = Field(description="Items by state.")
+    pending_by_lane: dict[str, int]
+    oldest_pending_s: float
+    queue_depth: dict[str, int] = Field(
+        default_factory=dict, description="Messages waiting per lane; empty if unknown."
+    )
+    collection: str | None = None
+    collection_items: int | None = None
+    collections: list[str] = Field(default_factory=list)
+    fusion: str | None = None
+    projection: str | None = None
+    pack: str
+    models: list[ModelReport] = Field(default_factory=list)
+    notes: list[str] = Field(default_factory=list, description="What could not be read, and why.")
