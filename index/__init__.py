@@ -1,0 +1,18 @@
+"""Item vectors in Qdrant: one store, always through qdrant-client, and the embedded server."""
+
+from index.failures import MissingCollectionError
+from index.points import Hit, ItemPoint, StoredItem, point_id
+from index.schema import CollectionReport, collection_name
+from index.store import ItemIndex, Search
+
+__all__ = [
+    "CollectionReport",
+    "Hit",
+    "ItemIndex",
+    "ItemPoint",
+    "MissingCollectionError",
+    "Search",
+    "StoredItem",
+    "collection_name",
+    "point_id",
+]

@@ -1,0 +1,140 @@
+"""Which attributes a collection can filter on, and the payload indexes that make it quick."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from qdrant_client import QdrantClient, models
+
+from domain.errors import RejectedError
+from domain.filters import Filters
+from domain.log import logger
+from index.filters import ATTRIBUTES, attribute_key
+from index.points import ItemPoint
+
+log = logger(__name__)
+
+REFRESH_S = 60.0
+MOST_INDEXED = 256
+"""Each index costs memory, and names come from publishers. Attributes beyond this many names
+are stored and returned, but cannot be filtered on."""
+
+TYPES = {
+    "text": models.PayloadSchemaType.KEYWORD,
+    "number": models.PayloadSchemaType.FLOAT,
+    "boolean": models.PayloadSchemaType.BOOL,
+}
+NAMES = {schema: name for name, schema in TYPES.items()}
+
+
+def type_of(value: Any) -> str | None:
+    """text, number or boolean; of a list its first element; None of an empty list."""
+    if isinstance(value, list):
+        return type_of(value[0]) if value else None
+    if isinstance(value, bool):
+        return "boolean"
+    return "text" if isinstance(value, str) else "number"
+
+
+@dataclass(slots=True)
+class _Known:
+    types: dict[str, str] = field(default_factory=dict)
+    read_at: float = float("-inf")
+    full: bool = False
+
+
+class Attributes:
+    """The attribute names of every collection, held per process and re-read when in doubt.
+
+    A name's payload index has the type it was first seen with. Values of another type under the
+    same name are found all the same, only by reading payloads instead of an index.
+    """
+
+    def __init__(self, client: QdrantClient) -> None:
+        self._client = client
+        self._known: dict[str, _Known] = {}
+        self._lock = threading.Lock()
+
+    def types(self, collection: str) -> dict[str, str]:
+        """Every filterable name and its type, read from the store."""
+        info = self._client.get_collection(collection)
+        return dict(self.read(collection, info).types)
+
+    def read(self, collection: str, info: models.CollectionInfo) -> _Known:
+        """Take over what the store says it indexes."""
+        stored = {
+            key.removeprefix(f"{ATTRIBUTES}."): NAMES.get(schema.data_type, "text")
+            for key, schema in (info.payload_schema or {}).items()
+            if key.startswith(f"{ATTRIBUTES}.")
+        }
+        with self._lock:
+            known = self._known.setdefault(collection, _Known())
+            # Names learned here stay: another store's mode (local) has no indexes to report.
+            known.types.update(stored)
+            known.read_at = time.monotonic()
+            return known
+
+    def forget(self, collection: str) -> None:
+        """The collection was dropped, or made anew."""
+        with self._lock:
+            self._known.pop(collection, None)
+
+    def learn(self, collection: str, points: Iterable[ItemPoint]) -> None:
+        """Make the payload indexes for names that are new to the collection."""
+        known = self._known.get(collection)
+        if known is None or time.monotonic() - known.read_at > REFRESH_S:
+            known = self.read(collection, self._client.get_collection(collection))
+        for point in points:
+            for name, value in point.attributes.items():
+                if name not in known.types:
+                    self._add(collection, known, name, value)
+
+    def _add(self, collection: str, known: _Known, name: str, value: Any) -> None:
+        kind = type_of(value)
+        if kind is None or known.full:
+            return
+        with self._lock:
+            if name in known.types:
+                return
+            if len(known.types) >= MOST_INDEXED:
+                known.full = True
+                log.warning("attribute_not_filterable", collection=collection, attribute=name)
+                return
+            self._client.create_payload_index(
+                collection, attribute_key(name), field_schema=TYPES[kind], wait=True
+            )
+            known.types[name] = kind
+
+    def check(self, collection: str, filters: Filters | None) -> None:
+        """Refuse conditions on attributes that no item of the collection has.
+
+        Raises:
+            RejectedError: naming the field and the attributes there are.
+        """
+        if not filters:
+            return
+        known: Mapping[str, str] = {}
+        held = self._known.get(collection)
+        if held is not None:
+            known = held.types
+        if any(name not in known for name in filters):
+            known = self.types(collection)
+        for name in filters:
+            if name not in known:
+                raise RejectedError(
+                    f"no item has an attribute {name!r}",
+                    field=f"filters.{name}",
+                    remedy=_listed(known),
+                )
+
+
+def _listed(known: Mapping[str, str]) -> str:
+    if not known:
+        return "the index knows no attributes yet"
+    shown = [f"{name} ({kind})" for name, kind in sorted(known.items())]
+    more = f" and {len(shown) - 30} more" if len(shown) > 30 else ""
+    return f"there are: {', '.join(shown[:30])}{more}"

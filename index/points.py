@@ -1,0 +1,203 @@
+"""What is stored of an item, what comes back, and what is refused before any store sees it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any
+from uuid import UUID, uuid5
+
+import numpy as np
+
+from domain.errors import PermanentError
+from domain.vectors import RANK, Vector
+
+NAMESPACE = UUID("5a1e9c2e-3f0b-5d0e-9a64-0b5a2b6f1c77")
+"""Namespace of point ids. Changing it would orphan every stored point."""
+
+UNIT_TOLERANCE = 1e-6
+
+
+@lru_cache(maxsize=100_000)
+def point_id(item_id: str) -> str:
+    """The point's id: UUIDv5 of the item's id, so that every writer derives the same one.
+
+    Cached because a query may exclude thousands of items, again and again.
+    """
+    return str(uuid5(NAMESPACE, item_id))
+
+
+@dataclass(frozen=True, slots=True)
+class ItemPoint:
+    """One item as it is written to the index.
+
+    Attributes:
+        vectors: "rank" (the fused vector) and the raw modality vectors present, [dim] float32.
+        attributes: filterable scalars and lists of scalars.
+        fingerprint: of the encoders and the fusion that made the vectors.
+        indexed_at: seconds since 1970.
+    """
+
+    id: str
+    version: int
+    vectors: Mapping[str, Vector]
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+    title: str = ""
+    fingerprint: str = ""
+    indexed_at: float = 0.0
+
+    @property
+    def modalities(self) -> list[str]:
+        """Names of the raw vectors, sorted."""
+        return sorted(name for name in self.vectors if name != RANK)
+
+
+@dataclass(frozen=True, slots=True)
+class StoredItem:
+    """One item as the index holds it; `vectors` only those asked for, at their own length."""
+
+    id: str
+    version: int
+    title: str
+    attributes: dict[str, Any]
+    modalities: tuple[str, ...]
+    fingerprint: str
+    indexed_at: float
+    vectors: dict[str, Vector]
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """One result. `score` is the dot product for "rank", the cosine for a raw vector."""
+
+    id: str
+    version: int
+    score: float
+    title: str
+    attributes: dict[str, Any]
+    modalities: tuple[str, ...]
+    vectors: dict[str, Vector]
+
+
+def newest(points: Iterable[ItemPoint]) -> list[ItemPoint]:
+    """Each id once, at its newest version; of equal versions the first.
+
+    The store's own rule for a batch that holds an id twice is "the last wins, even if stale".
+    """
+    kept: dict[str, ItemPoint] = {}
+    for point in points:
+        held = kept.get(point.id)
+        if held is None or point.version > held.version:
+            kept[point.id] = point
+    return list(kept.values())
+
+
+def fault(point: ItemPoint, dims: Mapping[str, int]) -> PermanentError | None:
+    """Why this point must not be written, or None.
+
+    Engines accept NaN, infinity and zero vectors silently and answer nonsense ever after.
+    """
+    if RANK not in point.vectors:
+        return _refused(point, "has no rank vector", "encode it again")
+    for name, vector in point.vectors.items():
+        dim = dims.get(name)
+        if dim is None:
+            known = ", ".join(sorted(dims))
+            return _refused(
+                point, f"vector {name!r} is not one of the collection's ({known})", "reindex"
+            )
+        if vector.shape != (dim,):
+            return _refused(
+                point,
+                f"vector {name!r} has shape {list(vector.shape)}, the collection holds [{dim}]",
+                "the models have changed: run `firstlight reindex`",
+            )
+        # One pass instead of three: the squared length is NaN or inf where any element is.
+        length = float(np.dot(vector, vector))
+        if not np.isfinite(length):
+            if np.isfinite(vector).all():
+                return _refused(point, f"vector {name!r} is too long to be squared", "encode again")
+            return _refused(point, f"vector {name!r} holds NaN or infinity", "encode it again")
+        if length == 0.0:
+            return _refused(point, f"vector {name!r} is zero", "encode it again")
+    return None
+
+
+def _refused(point: ItemPoint, message: str, remedy: str) -> PermanentError:
+    return PermanentError(
+        message, field=f"item {point.id!r} version {point.version}", remedy=remedy
+    )
+
+
+def to_body(point: ItemPoint) -> dict[str, Any]:
+    """The point as Qdrant's JSON, vectors still arrays.
+
+    Raw vectors are stored for cosine, which keeps their direction only; lengths that are not 1
+    go into the payload, because re-fusion centres and so needs the vector as it was encoded.
+    """
+    lengths = {}
+    vectors = {}
+    for name, vector in point.vectors.items():
+        vectors[name] = np.ascontiguousarray(vector, dtype=np.float32)
+        if name != RANK:
+            length = float(np.linalg.norm(vectors[name]))
+            if abs(length - 1.0) > UNIT_TOLERANCE:
+                lengths[name] = length
+    payload = {
+        "item_id": point.id,
+        "version": point.version,
+        "title": point.title,
+        "modalities": point.modalities,
+        "fingerprint": point.fingerprint,
+        "indexed_at": point.indexed_at,
+        "attributes": dict(point.attributes),
+    }
+    if lengths:
+        payload["lengths"] = lengths
+    return {"id": point_id(point.id), "vector": vectors, "payload": payload}
+
+
+def to_hit(point: Mapping[str, Any]) -> Hit:
+    """A scored point in Qdrant's JSON."""
+    payload = point["payload"]
+    return Hit(
+        id=payload["item_id"],
+        version=payload["version"],
+        score=point["score"],
+        title=payload["title"],
+        attributes=payload["attributes"],
+        modalities=tuple(payload["modalities"]),
+        vectors=_vectors(point.get("vector"), payload),
+    )
+
+
+def to_stored(payload: Mapping[str, Any], vectors: object) -> StoredItem:
+    """A record's payload and named vectors."""
+    return StoredItem(
+        id=payload["item_id"],
+        version=payload["version"],
+        title=payload["title"],
+        attributes=payload["attributes"],
+        modalities=tuple(payload["modalities"]),
+        fingerprint=payload["fingerprint"],
+        indexed_at=payload["indexed_at"],
+        vectors=_vectors(vectors, payload),
+    )
+
+
+def _vectors(named: object, payload: Mapping[str, Any]) -> dict[str, Vector]:
+    if not isinstance(named, Mapping):
+        return {}
+    lengths = payload.get("lengths", {})
+    found = {}
+    for name, values in named.items():
+        vector = np.asarray(values, dtype=np.float32)
+        length = lengths.get(name)
+        found[name] = vector if length is None else vector * np.float32(length)
+    return found
+
+
+def chunks(values: Sequence[Any], size: int) -> Iterable[Sequence[Any]]:
+    """Slices of at most `size`."""
+    return (values[start : start + size] for start in range(0, len(values), size))
