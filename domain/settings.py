@@ -165,6 +165,9 @@ class WorkerSettings(Group):
     pending_resend_s: float = Field(
         60.0, gt=0, description="Pending longer than this, an item is sent again."
     )
+    lease_s: float = Field(
+        180.0, gt=0, description="A worker that took an item and is silent this long is held dead."
+    )
     reconcile_every_s: float = Field(10.0, gt=0, description="How often the reconciler looks.")
     soft_shutdown_s: float = Field(
         20.0, ge=0, description="How long a worker that is told to stop may finish its tasks."
@@ -174,6 +177,10 @@ class WorkerSettings(Group):
 class ApiSettings(Group):
     host: str = Field("127.0.0.1", description="Address to listen on; loopback without keys.")
     port: int = Field(7300, ge=1, le=65535, description="Port of the HTTP API.")
+    url: str | None = Field(
+        None, description="Where the command line finds the API. Default: this machine's."
+    )
+    key: SecretStr | None = Field(None, description="Key that the command line sends.")
     write_keys: list[SecretStr] = Field(
         default_factory=list, description="JSON list of keys that may publish and read."
     )
@@ -257,7 +264,9 @@ class Settings(BaseSettings):
 
     @property
     def api_url(self) -> str:
-        """Where a client on this machine finds the API."""
+        """Where a client finds the API."""
+        if self.api.url is not None:
+            return self.api.url
         host = "127.0.0.1" if self.api.host in ("0.0.0.0", "::") else self.api.host  # noqa: S104
         return f"http://{quote(host, safe='.:[]')}:{self.api.port}"
 

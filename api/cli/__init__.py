@@ -1,0 +1,40 @@
+"""The `firstlight` command.
+
+Exit codes: 0 done; 1 done, but something failed or differs (rejected events, dead items,
+differences found); 2 wrong usage, setting or request; 3 a service did not answer, try later.
+"""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from api.cli import demo, models, operate, processes, publish, query
+from api.cli.output import CODE_REJECTED, CODE_UNAVAILABLE, fail
+from domain.errors import FirstlightError, RetryableError
+
+app = typer.Typer(
+    name="firstlight",
+    help="Recommends what nobody has clicked yet: item events in, ranked cold items out.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+for part in (processes, publish, query, operate, models, demo):
+    part.register(app)
+
+
+def main() -> None:
+    """Run the command; an expected error becomes one line and an exit code."""
+    try:
+        app()
+    except RetryableError as error:
+        fail(error)
+        sys.exit(CODE_UNAVAILABLE)
+    except FirstlightError as error:
+        fail(error)
+        sys.exit(CODE_REJECTED)
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -1,0 +1,89 @@
+"""Tables for people, JSON for programs."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Sequence
+from typing import Annotated, Any
+
+import orjson
+import typer
+from pydantic import BaseModel
+from rich.console import Console
+from rich.table import Table
+
+from api.client import FirstlightClient
+from api.schemas import RankedAnswer
+from domain.errors import FirstlightError
+from domain.settings import settings
+
+CODE_DIFFERS = 1
+CODE_REJECTED = 2
+CODE_UNAVAILABLE = 3
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
+
+console = Console(highlight=False)
+errors = Console(stderr=True, highlight=False)
+
+
+def client(timeout_s: float = 60.0) -> FirstlightClient:
+    """The API as the settings name it."""
+    current = settings()
+    keys = [current.api.key, *current.api.write_keys]
+    key = next((key.get_secret_value() for key in keys if key is not None), None)
+    return FirstlightClient(
+        current.api_url,
+        api_key=key,
+        timeout_s=timeout_s,
+        batch_events=min(500, current.limits.request_events),
+    )
+
+
+def print_json(value: Any) -> None:
+    """One JSON document on standard output."""
+    if isinstance(value, BaseModel):
+        value = value.model_dump(mode="json")
+    sys.stdout.buffer.write(orjson.dumps(value, option=orjson.OPT_INDENT_2) + b"\n")
+    sys.stdout.buffer.flush()
+
+
+def fail(error: FirstlightError) -> None:
+    """An expected error, on standard error."""
+    errors.print(f"error: {error}", style="red", markup=False)
+
+
+def table(title: str | None, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """A plain table; numbers are right-aligned."""
+    cells = [[("" if cell is None else cell) for cell in row] for row in rows]
+    drawn = Table(title=title, title_justify="left", box=None, pad_edge=False)
+    for position, name in enumerate(columns):
+        numbers = bool(cells) and all(isinstance(row[position], int | float) for row in cells)
+        drawn.add_column(name, justify="right" if numbers else "left", overflow="fold")
+    for row in cells:
+        shown = (f"{cell:.3f}" if isinstance(cell, float) else str(cell) for cell in row)
+        drawn.add_row(*shown)
+    console.print(drawn, markup=False)
+
+
+def show_ranking(answer: RankedAnswer, title: str | None = None) -> None:
+    """Ranked items with the reason and the parts that add up to the score."""
+    table(
+        title,
+        ["#", "item", "title", "score", "reason", "parts"],
+        (
+            (
+                result.rank,
+                result.id,
+                result.title,
+                result.score,
+                result.reason,
+                "  ".join(f"{name} {value:+.3f}" for name, value in result.parts.items()),
+            )
+            for result in answer.results
+        ),
+    )
+    if not answer.results:
+        console.print("nothing matches")
+    for note in answer.notes:
+        console.print(f"note: {note}", markup=False)

@@ -1,0 +1,267 @@
+"""`firstlight up`: the whole system on one machine, each part a supervised process.
+
+Circus starts the processes, restarts one that dies and ends them when it ends; `api.tether`
+makes the kernel end them where the supervisor itself is killed. What runs here is what runs in
+production: the same worker, API and index protocol, behind other URLs.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+import redis
+
+from domain.errors import FirstlightError, RejectedError, RetryableError
+from domain.settings import Settings
+from workers.valkey import valkey_command
+
+LOG_BYTES = 10 * 2**20
+LOG_BACKUPS = 2
+
+
+@dataclass(frozen=True)
+class Service:
+    """One supervised process.
+
+    Attributes:
+        command: what is run; its output goes to <data_dir>/logs/<name>.log.
+        port, port_setting: where it listens and the variable that moves it.
+        end_signal: what the kernel sends when the supervisor is killed: TERM where there is
+            something to flush, KILL where losing the process loses nothing.
+        ready: raises while the service does not answer yet.
+    """
+
+    name: str
+    command: tuple[str, ...]
+    ready: Callable[[], object]
+    port: int | None = None
+    port_setting: str = ""
+    end_signal: str = "KILL"
+    processes: int = 1
+    graceful_s: float = 10.0
+
+
+@dataclass
+class Plan:
+    """What `firstlight up` runs, in the order of starting."""
+
+    settings: Settings
+    workers: int = 1
+    flower: bool = False
+    services: list[Service] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.services = list(_services(self.settings, self.workers, self.flower))
+
+    def check_ports(self) -> None:
+        """Raise RejectedError naming the first port that is taken and the setting that moves it."""
+        for service in self.services:
+            if service.port is None:
+                continue
+            host = self.settings.api.host if service.name == "api" else "127.0.0.1"
+            with socket.socket() as probe:
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                try:
+                    probe.bind((host, service.port))
+                except OSError as error:
+                    raise RejectedError(
+                        f"port {service.port} for the {service.name} cannot be used:"
+                        f" {error.strerror or error}",
+                        field=service.port_setting,
+                        remedy="set it to a free port, or stop what listens there"
+                        " (another `firstlight up`?)",
+                    ) from None
+
+    def log_file(self, service: Service) -> Path:
+        """Where a service's output goes."""
+        return self.settings.folder("logs") / f"{service.name}.log"
+
+
+def _services(settings: Settings, workers: int, flower: bool) -> Iterator[Service]:
+    firstlight = (sys.executable, "-m", "api.cli")
+    if settings.broker.url is None:
+        yield Service(
+            "broker",
+            tuple(valkey_command(settings)),
+            lambda: _ping_broker(settings),
+            settings.broker.port,
+            "FIRSTLIGHT_BROKER_PORT",
+            end_signal="TERM",
+        )
+    if settings.index.url is None:
+        yield Service(
+            "index",
+            (*firstlight, "index-server"),
+            lambda: _get(f"{settings.index_url}/readyz"),
+            settings.index.port,
+            "FIRSTLIGHT_INDEX_PORT",
+            end_signal="TERM",
+        )
+    yield Service(
+        "worker",
+        (*firstlight, "worker"),
+        lambda: _ping_workers(workers),
+        processes=workers,
+        graceful_s=settings.worker.soft_shutdown_s + 5.0,
+    )
+    yield Service("reconciler", (*firstlight, "worker", "--reconciler"), lambda: None)
+    yield Service(
+        "api",
+        (*firstlight, "api"),
+        lambda: _get(f"{settings.api_url}/readyz"),
+        settings.api.port,
+        "FIRSTLIGHT_API_PORT",
+    )
+    if flower:
+        command = (sys.executable, "-m", "celery", "-A", "workers", "flower", "--address=127.0.0.1")
+        yield Service(
+            "flower",
+            (*command, f"--port={settings.api.flower_port}"),
+            lambda: _get(f"http://127.0.0.1:{settings.api.flower_port}/healthcheck"),
+            settings.api.flower_port,
+            "FIRSTLIGHT_API_FLOWER_PORT",
+        )
+
+
+def _get(url: str) -> None:
+    httpx.get(url, timeout=10.0, trust_env=False).raise_for_status()
+
+
+def _ping_broker(settings: Settings) -> None:
+    with redis.Redis.from_url(settings.broker_url, socket_timeout=2.0) as client:
+        client.ping()
+
+
+def _ping_workers(expected: int) -> None:
+    from workers.celery import app
+
+    answers = app.control.ping(timeout=1.0, limit=expected)
+    if len(answers) < expected:
+        raise RetryableError(f"{len(answers)} of {expected} workers answer")
+
+
+def wait_ready(plan: Plan, *, timeout_s: float, ready: Callable[[Service, float], None]) -> None:
+    """Wait until every service answers; `ready(service, seconds)` is called for each in turn.
+
+    Raises:
+        RetryableError: one did not answer in time; the message ends with its last log lines.
+    """
+    started = time.monotonic()
+    for service in plan.services:
+        while True:
+            try:
+                service.ready()
+                break
+            except (httpx.HTTPError, redis.RedisError, OSError, FirstlightError) as error:
+                if time.monotonic() - started > timeout_s:
+                    log = plan.log_file(service)
+                    tail = log.read_text(errors="replace").splitlines()[-15:]
+                    raise RetryableError(
+                        f"the {service.name} is not ready after {timeout_s:.0f} s ({error})",
+                        remedy=f"see {log}:\n" + "\n".join(tail),
+                    ) from None
+                time.sleep(0.1)
+        ready(service, time.monotonic() - started)
+
+
+class Supervisor:
+    """Runs a plan until it is told to stop (SIGINT or SIGTERM)."""
+
+    def __init__(self, plan: Plan) -> None:
+        from circus import get_arbiter
+
+        plan.check_ports()
+        self.plan = plan
+        run = plan.settings.folder("run")
+        logging.getLogger("circus").setLevel(logging.CRITICAL)
+        self._arbiter = get_arbiter(
+            [self._watcher(service) for service in plan.services],
+            controller=_socket(run / "control"),
+            pubsub_endpoint=_socket(run / "events"),
+            check_delay=0.5,
+        )
+
+    def _watcher(self, service: Service) -> dict[str, Any]:
+        log = {
+            "class": "FileStream",
+            "filename": str(self.plan.log_file(service)),
+            "max_bytes": LOG_BYTES,
+            "backup_count": LOG_BACKUPS,
+        }
+        return {
+            "name": service.name,
+            "cmd": sys.executable,
+            "args": ["-m", "api.tether", service.end_signal, *service.command],
+            "numprocesses": service.processes,
+            "copy_env": True,
+            "graceful_timeout": service.graceful_s,
+            "max_retry": -1,
+            "stdout_stream": log,
+            "stderr_stream": log,
+        }
+
+    def run(
+        self,
+        *,
+        ready: Callable[[], None],
+        failed: Callable[[FirstlightError], None],
+        on_service: Callable[[Service, float], None],
+        on_restart: Callable[[str, int], None],
+        timeout_s: float = 180.0,
+    ) -> None:
+        """Start everything and block. The callbacks run in a thread of their own."""
+        stopping = threading.Event()
+
+        def watch() -> None:
+            try:
+                wait_ready(self.plan, timeout_s=timeout_s, ready=on_service)
+            except FirstlightError as error:
+                failed(error)
+            else:
+                ready()
+            self._report_restarts(stopping, on_restart)
+
+        threading.Thread(target=watch, name="ready", daemon=True).start()
+        try:
+            self._arbiter.start()
+        finally:
+            stopping.set()
+
+    def stop(self) -> None:
+        """End `run` from another thread, as a SIGTERM from outside would."""
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    def _report_restarts(
+        self, stopping: threading.Event, on_restart: Callable[[str, int], None]
+    ) -> None:
+        known: dict[str, set[int]] = {}
+        while not stopping.wait(0.5):
+            for watcher in self._arbiter.watchers:
+                pids = {process.pid for process in list(watcher.processes.values())}
+                for pid in pids - known.get(watcher.name, pids):
+                    if not stopping.is_set():
+                        on_restart(watcher.name, pid)
+                if pids:
+                    known[watcher.name] = pids
+
+
+def _socket(path: Path) -> str:
+    """A unix socket for circus; its length is bounded by the kernel (about 100 bytes)."""
+    if len(str(path)) > 100:
+        raise RejectedError(
+            f"the path {path} is too long for a unix socket",
+            field="FIRSTLIGHT_DATA_DIR",
+            remedy="choose a data directory with a path under 90 characters",
+        )
+    return f"ipc://{path}"
