@@ -1,0 +1,126 @@
+"""The user vector u: profile embeddings and history, centred and scaled so that A^T u is linear."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from domain.vectors import BlockMap, Matrix, Vector
+from ranking.layout import SOURCE_BLOCKS
+
+TINY = 1e-8
+"""A vector shorter than this says nothing and counts as missing."""
+
+
+@dataclass(frozen=True, slots=True)
+class UserVector:
+    """u in R^{d_u}, by part; a part that is missing is not there (masked).
+
+    Attributes:
+        parts: {part name: [d_part] float32}; "one" = [1.0] is always there.
+    """
+
+    parts: dict[str, Vector]
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing is known of the user but that there is one."""
+        return set(self.parts) <= {"one"}
+
+
+def user_vector(
+    blocks: Sequence[BlockMap],
+    embeddings: Mapping[str, Vector],
+    history: Vector | None,
+    history_count: float,
+    k0: float,
+) -> UserVector:
+    """u_t = rho * profile parts + (1 - rho) * history, rho = k0 / (k0 + n)  (SCIENCE section 5).
+
+    A profile part e becomes (e - mean) / |(e - mean) @ P|, P being the whitening of the block it
+    reaches, so that the prior A0, which is P, sends it to the unit-length block that an item with
+    the same words would have. Together the profile parts reach a vector of unit length, as
+    history does, so that rho weighs equals. Where only one of the two is known, it has weight 1.
+
+    Args:
+        embeddings: any of "text" (the items' text encoder on the profile), "image_text" (the CLIP
+            text tower on it), "profile" (the user model on it), each [d_part] float32.
+        history: [rank_dim] float32 of `history_vector`, or None.
+        history_count: n, how many items the history holds.
+        k0: how slowly history takes over from the profile, > 0.
+    """
+    profile = {
+        name: part
+        for name, vector in embeddings.items()
+        if (part := _profile_part(blocks, name, vector)) is not None
+    }
+    known = history is not None and float(np.linalg.norm(history)) > TINY
+    rho = k0 / (k0 + history_count) if known else 1.0
+    if not profile:
+        rho = 0.0
+    reach = np.sqrt(
+        sum(b.weight**2 for b in blocks for p in profile if SOURCE_BLOCKS.get(p) == b.name)
+    )
+    parts = {
+        name: (part * (rho / (reach if name in SOURCE_BLOCKS else 1.0))).astype(np.float32)
+        for name, part in profile.items()
+    }
+    if known and history is not None:
+        parts["history"] = (history * (1.0 - rho)).astype(np.float32)
+    parts["one"] = np.ones(1, dtype=np.float32)
+    return UserVector(parts)
+
+
+def _profile_part(blocks: Sequence[BlockMap], name: str, vector: Vector) -> Vector | None:
+    """One embedding centred and scaled, or None where it says nothing or reaches no block."""
+    if name not in SOURCE_BLOCKS:
+        length = float(np.linalg.norm(vector))
+        return vector / np.float32(length) if length > TINY else None
+    for block in blocks:
+        if block.name == SOURCE_BLOCKS[name]:
+            centred = vector - source_mean(block, name)
+            length = float(np.linalg.norm(centred @ block.projection))
+            if block.weight <= 0 or length <= TINY:
+                return None
+            return np.asarray(centred / np.float32(length), dtype=np.float32)
+    return None
+
+
+def source_mean(block: BlockMap, part: str) -> Vector:
+    """What centres a query-side vector: its own tower's mean, never the other tower's.
+
+    An embedding of the block's own encoder has the block's mean. The other tower's is known once
+    a fit has seen queries; until then nothing is subtracted, because the image mean lies in
+    another cone than CLIP's text vectors.
+    """
+    if part == block.name:
+        return block.mean
+    return block.query_means.get(part, np.zeros_like(block.mean))
+
+
+def history_vector(
+    vectors: Matrix, weights: ArrayLike, ages_s: ArrayLike, half_life_s: float
+) -> Vector | None:
+    """The decayed mean of a user's item vectors, of unit length.
+
+    Each item counts weight * 2^(-age / half_life); ages are taken relative to the youngest, so
+    that a user who was away for a year keeps their history.
+
+    Args:
+        vectors: [n, rank_dim] float32.
+        weights: [n] > 0.
+        ages_s: [n] seconds; what lies in the future counts as now.
+
+    Returns:
+        [rank_dim] float32, or None where there is nothing or everything cancels.
+    """
+    if len(vectors) == 0:
+        return None
+    ages = np.maximum(np.asarray(ages_s, dtype=np.float64), 0.0)
+    decayed = np.asarray(weights, dtype=np.float64) * np.exp2(-(ages - ages.min()) / half_life_s)
+    mean = (decayed / decayed.sum()) @ np.asarray(vectors, dtype=np.float64)
+    length = float(np.linalg.norm(mean))
+    return (mean / length).astype(np.float32) if length > TINY else None
