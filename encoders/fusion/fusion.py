@@ -1,0 +1,285 @@
+"""An item's raw modality vectors become one unit vector."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from domain.errors import PermanentError, RejectedError
+from domain.vectors import BlockMap, Matrix, Vector
+from encoders.fusion import files
+from encoders.fusion.blocks import Double, check_dims, check_weights, project, stack
+from encoders.fusion.imputation import CoMoments, Imputation, learn
+from encoders.fusion.statistics import Moments, fitted_block, passthrough_block
+
+_CHUNK = 2048
+_FORMULA = "centre, soft-whiten, unit, weight, impute, unit: 1"
+"""Part of every version: a change of the arithmetic is a change of the fusion."""
+
+
+def collection_fingerprint(encoders_fingerprint: str, fusion_version: str) -> str:
+    """12 hex digits that name the vector space of a collection: encoders and fusion."""
+    text = f"{encoders_fingerprint}\n{fusion_version}"
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+class Fusion:
+    """Centre, soft-whiten, L2-normalise and weight each block, impute, concatenate, L2.
+
+    Immutable, safe to share between threads.
+
+    Attributes:
+        version: "passthrough-HASH" while no block has statistics, else "fit-HASH".
+        blocks: one map per block, in the order of the fused vector.
+        imputations: the ridge maps that stand in for missing blocks.
+        items: per block, how many vectors its statistics came from; 0 for a pass-through.
+        dim: length of the fused vector.
+    """
+
+    def __init__(
+        self,
+        blocks: Sequence[BlockMap],
+        imputations: Sequence[Imputation] = (),
+        items: Mapping[str, int] | None = None,
+    ) -> None:
+        self.blocks = tuple(blocks)
+        self.imputations = tuple(imputations)
+        self.items = dict(items or {block.name: 0 for block in blocks})
+        self.dim = self.blocks[-1].stop
+        self._by_name = {block.name: block for block in self.blocks}
+        self._plans: dict[frozenset[str], dict[str, Imputation]] = {}
+        self.version = self._version()
+
+    # ------------------------------------------------------------------ making one
+
+    @classmethod
+    def passthrough(cls, dims: Mapping[str, int], weights: Mapping[str, float]) -> Fusion:
+        """The fusion of an empty catalogue: every block only L2-normalised and weighted.
+
+        Args:
+            dims: length of each block's raw vectors; its order is the order of the blocks.
+            weights: of blocks; 1 where none is given.
+
+        Raises:
+            RejectedError: no blocks, or a weight that is unknown or not above 0.
+        """
+        check_dims(dims)
+        blocks, start = [], 0
+        for name, weight in check_weights(weights, dims).items():
+            blocks.append(passthrough_block(name, dims[name], weight, start))
+            start = blocks[-1].stop
+        return cls(blocks)
+
+    @classmethod
+    def fit(
+        cls,
+        samples: Sequence[Mapping[str, Vector]],
+        dims: Mapping[str, int],
+        *,
+        block_dim: int,
+        weights: Mapping[str, float],
+        query_samples: Mapping[str, Matrix] | None = None,
+    ) -> Fusion:
+        """Statistics of a catalogue. Reads `samples` twice, in chunks; memory does not grow.
+
+        A block that fewer than 16 samples carry, or that never varies, passes through.
+
+        Args:
+            samples: raw vectors of items: {block: [raw_dim] float32}.
+            dims: length of each block's raw vectors; its order is the order of the blocks.
+            block_dim: a fitted block is reduced to at most this.
+            weights: of blocks; 1 where none is given.
+            query_samples: embeddings of typical queries by the tower that makes them, named
+                BLOCK_TOWER: {"image_text": [n, image raw_dim]}; their mean is what centres a
+                query of that tower.
+
+        Raises:
+            RejectedError: dims, block_dim, weights or query_samples that do not fit together.
+            PermanentError: a sample of wrong shape, zero, NaN or infinite.
+        """
+        check_dims(dims)
+        if block_dim < 1:
+            raise RejectedError(f"block_dim is {block_dim}", field="FIRSTLIGHT_FUSION_BLOCK_DIM")
+        sums = {name: Moments(dim) for name, dim in dims.items()}
+        for present in _chunks(samples, dims):
+            for name, rows in present.items():
+                sums[name].add(rows)
+        blocks: list[BlockMap] = []
+        items = dict.fromkeys(dims, 0)
+        start = 0
+        means = _query_means(query_samples or {}, dims)
+        for name, weight in check_weights(weights, dims).items():
+            fitted = fitted_block(sums[name], name, block_dim, weight, start)
+            if fitted is None:
+                blocks.append(passthrough_block(name, dims[name], weight, start))
+            else:
+                items[name] = sums[name].count
+                blocks.append(replace(fitted, query_means=means.get(name, {})))
+            start = blocks[-1].stop
+        fused_dims = {block.name: block.dim for block in blocks if items[block.name]}
+        together = CoMoments(fused_dims)
+        by_name = {block.name: block for block in blocks}
+        for present in _chunks(samples, {name: dims[name] for name in fused_dims}, exact=True):
+            together.add({name: project(by_name[name], rows) for name, rows in present.items()})
+        return cls(blocks, learn(together, fused_dims), items)
+
+    # ------------------------------------------------------------------ using it
+
+    def fuse(self, vectors: Mapping[str, Vector]) -> Vector:
+        """[dim] float32, unit norm; see `fuse_many`."""
+        row: Vector = self.fuse_many([vectors])[0]
+        return row
+
+    def fuse_many(self, items: Sequence[Mapping[str, Vector]]) -> Matrix:
+        """Fused vectors of items, in order.
+
+        A missing block is imputed where a map for it was learned, else left out and the rest
+        renormalised.
+
+        Args:
+            items: raw vectors {block: [raw_dim] float32}; at least one block each.
+
+        Returns:
+            [n, dim] float32, unit norm, finite.
+
+        Raises:
+            PermanentError: an item without a vector, of an unknown block, or with a vector of
+                wrong shape, zero, NaN or infinite.
+        """
+        fused = np.empty((len(items), self.dim), dtype=np.float32)
+        groups: dict[frozenset[str], list[int]] = defaultdict(list)
+        for position, vectors in enumerate(items):
+            groups[frozenset(vectors)].append(position)
+        for present, positions in groups.items():
+            self._check(present)
+            raw = {
+                block.name: stack(
+                    block.name, len(block.mean), [items[i][block.name] for i in positions]
+                )
+                for block in self.blocks
+                if block.name in present
+            }
+            fused[positions] = self._fuse(raw)
+        return fused
+
+    def _fuse(self, raw: Mapping[str, Matrix]) -> Double:
+        units = {
+            name: project(self._by_name[name], rows, identity=not self.items[name])
+            for name, rows in raw.items()
+        }
+        count = len(next(iter(units.values())))
+        top = max(self._by_name[name].weight for name in units)
+        joined = np.zeros((count, self.dim))
+        for name, rows in units.items():
+            block = self._by_name[name]
+            joined[:, block.start : block.stop] = rows * (block.weight / top)
+        for name, imputation in self._plan(frozenset(units)).items():
+            block = self._by_name[name]
+            guess = imputation.predict(units)
+            joined[:, block.start : block.stop] = guess * (block.weight / top)
+        norms: Double = np.sqrt(np.einsum("ij,ij->i", joined, joined))
+        joined /= norms[:, None]
+        return joined
+
+    def _plan(self, present: frozenset[str]) -> dict[str, Imputation]:
+        """For every block that is missing and can be imputed, the map that predicts it best."""
+        plan = self._plans.get(present)
+        if plan is None:
+            plan = {}
+            for imputation in sorted(self.imputations, key=lambda i: i.gain):
+                if imputation.target not in present and present.issuperset(imputation.sources):
+                    plan[imputation.target] = imputation
+            self._plans[present] = plan
+        return plan
+
+    def _check(self, present: frozenset[str]) -> None:
+        if not present:
+            raise PermanentError("no modality is left to make a vector from")
+        unknown = sorted(present - set(self._by_name))
+        if unknown:
+            raise PermanentError(
+                f"the fusion has no block {unknown[0]!r}",
+                remedy=f"its blocks are {', '.join(self._by_name)}",
+            )
+
+    # ------------------------------------------------------------------ keeping it
+
+    def save(self, folder: Path) -> None:
+        """Write fusion.json and fusion.safetensors into `folder`, made if absent."""
+        files.save(folder, self.version, self.blocks, self.imputations, self.items)
+
+    @classmethod
+    def load(cls, folder: Path) -> Fusion:
+        """What `save` wrote.
+
+        Raises:
+            RejectedError: files are missing, of wrong shape, not finite, or not what was saved.
+        """
+        version, blocks, imputations, items = files.load(folder)
+        fusion = cls(blocks, imputations, items)
+        if fusion.version != version:
+            raise RejectedError(
+                f"the fusion in {folder} says {version} but its content is {fusion.version}",
+                remedy="restore the folder or fit a new fusion",
+            )
+        return fusion
+
+    def _version(self) -> str:
+        layout = [
+            [b.name, len(b.mean), b.dim, b.weight, bool(self.items[b.name])] for b in self.blocks
+        ]
+        digest = hashlib.sha256(json.dumps([_FORMULA, layout]).encode())
+        for block in self.blocks:
+            if self.items[block.name]:
+                digest.update(block.mean.tobytes())
+                digest.update(np.ascontiguousarray(block.projection).tobytes())
+        for imputation in self.imputations:
+            digest.update(json.dumps([imputation.target, imputation.sources]).encode())
+            digest.update(np.ascontiguousarray(imputation.matrix).tobytes())
+        kind = "fit" if any(self.items.values()) else "passthrough"
+        return f"{kind}-{digest.hexdigest()[:12]}"
+
+
+def _query_means(
+    samples: Mapping[str, Matrix], dims: Mapping[str, int]
+) -> dict[str, dict[str, Vector]]:
+    means: dict[str, dict[str, Vector]] = defaultdict(dict)
+    for tower, rows in samples.items():
+        block = tower.partition("_")[0]
+        if block not in dims or rows.ndim != 2 or rows.shape[1] != dims[block]:
+            raise RejectedError(
+                f"query samples {tower!r} have shape {rows.shape}",
+                remedy="name them BLOCK_TOWER and give them the block's raw length",
+            )
+        if not len(rows):
+            continue
+        if not np.isfinite(rows).all():
+            raise RejectedError(f"query samples {tower!r} are not finite")
+        means[block][tower] = rows.mean(axis=0, dtype=np.float64).astype(np.float32)
+    return means
+
+
+def _chunks(
+    samples: Sequence[Mapping[str, Vector]], dims: Mapping[str, int], *, exact: bool = False
+) -> Iterator[dict[str, Matrix]]:
+    """Raw vectors by block, chunk by chunk; `exact` keeps items with different blocks apart."""
+    for start in range(0, len(samples), _CHUNK):
+        chunk = samples[start : start + _CHUNK]
+        for group in _by_presence(chunk, dims) if exact else [chunk]:
+            rows = {n: [item[n] for item in group if n in item] for n in dims}
+            yield {n: stack(n, dims[n], found) for n, found in rows.items() if found}
+
+
+def _by_presence(
+    items: Iterable[Mapping[str, Vector]], dims: Mapping[str, int]
+) -> Iterable[list[Mapping[str, Vector]]]:
+    groups: dict[frozenset[str], list[Mapping[str, Vector]]] = defaultdict(list)
+    for item in items:
+        groups[frozenset(item.keys() & dims.keys())].append(item)
+    return groups.values()
