@@ -24,7 +24,7 @@ import redis
 
 from domain.errors import FirstlightError, RejectedError, RetryableError
 from domain.settings import Settings
-from workers.valkey import valkey_command
+from workers import valkey
 
 LOG_BYTES = 10 * 2**20
 LOG_BACKUPS = 2
@@ -93,7 +93,7 @@ def _services(settings: Settings, workers: int, flower: bool) -> Iterator[Servic
     if settings.broker.url is None:
         yield Service(
             "broker",
-            tuple(valkey_command(settings)),
+            tuple(valkey.command(settings)),
             lambda: _ping_broker(settings),
             settings.broker.port,
             "FIRSTLIGHT_BROKER_PORT",
@@ -146,7 +146,7 @@ def _ping_broker(settings: Settings) -> None:
 def _ping_workers(expected: int) -> None:
     from workers.celery import app
 
-    answers = app.control.ping(timeout=1.0, limit=expected)
+    answers = app.control.ping(timeout=1.0, limit=expected) or []
     if len(answers) < expected:
         raise RetryableError(f"{len(answers)} of {expected} workers answer")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -118,10 +118,22 @@ def publish_file(
     api: FirstlightClient, path: Path, *, wait: bool, timeout_s: float, show: bool = True
 ) -> Summary:
     """Publish every event of a file; with `wait`, until nothing is pending."""
-    started = time.monotonic()
-    summary = Summary()
     lines = list(read_lines(path))
-    summary.events = len(lines)
+    return publish_lines(api, lines, path.parent, wait=wait, timeout_s=timeout_s, show=show)
+
+
+def publish_lines(
+    api: FirstlightClient,
+    lines: Sequence[Line],
+    folder: Path,
+    *,
+    wait: bool,
+    timeout_s: float,
+    show: bool = True,
+) -> Summary:
+    """Publish events whose relative media paths are found in `folder`."""
+    started = time.monotonic()
+    summary = Summary(events=len(lines))
     with Progress(
         TextColumn("{task.description:10}"),
         BarColumn(),
@@ -130,7 +142,7 @@ def publish_file(
         console=console,
         disable=not show,
     ) as progress:
-        versions = _send(api, path.parent, lines, summary, progress)
+        versions = _send(api, folder, lines, summary, progress)
         if wait and versions:
             _wait(api, versions, summary, progress, timeout_s)
     summary.seconds = time.monotonic() - started
@@ -140,7 +152,7 @@ def publish_file(
 
 
 def _send(
-    api: FirstlightClient, folder: Path, lines: list[Line], summary: Summary, progress: Progress
+    api: FirstlightClient, folder: Path, lines: Sequence[Line], summary: Summary, progress: Progress
 ) -> dict[str, int]:
     bar = progress.add_task("published", total=len(lines))
     versions: dict[str, int] = {}
@@ -200,7 +212,7 @@ def _measure(api: FirstlightClient, versions: dict[str, int], summary: Summary) 
     for state in ("indexed", "dead"):
         after = None
         while True:
-            page = api.items(state=state, limit=1000, after=after)  # type: ignore[arg-type]
+            page = api.items(state=state, limit=1000, after=after)
             for item in page.items:
                 if versions.get(item.id) != item.version:
                     continue
