@@ -1,0 +1,187 @@
+"""Fusions on disk: what is damaged is refused, what is activated is seen by every process."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file, save_file
+
+from domain.errors import NotFoundError, RejectedError
+from domain.vectors import Vector
+from encoders.fusion import Fusion, FusionStore
+
+DIMS = {"text": 12, "image": 8}
+
+
+def sample_items(count: int, seed: int = 0) -> list[dict[str, Vector]]:
+    rng = np.random.default_rng(seed)
+    hidden = rng.normal(size=(count, 4))
+    rows = {
+        n: (hidden @ rng.normal(size=(4, d)) + 0.3 * rng.normal(size=(count, d))).astype(np.float32)
+        for n, d in DIMS.items()
+    }
+    return [{n: rows[n][i] for n in DIMS} for i in range(count)]
+
+
+def fit(seed: int = 0) -> Fusion:
+    words = np.random.default_rng(seed).normal(size=(9, 8)).astype(np.float32)
+    return Fusion.fit(
+        sample_items(300, seed),
+        DIMS,
+        block_dim=6,
+        weights={"image": 0.7},
+        query_samples={"image_text": words},
+    )
+
+
+@pytest.mark.parametrize("fusion", [fit(), Fusion.passthrough(DIMS, {})], ids=["fit", "pass"])
+def test_a_loaded_fusion_is_the_saved_one(tmp_path: Path, fusion: Fusion) -> None:
+    fusion.save(tmp_path / "f")
+    loaded = Fusion.load(tmp_path / "f")
+    assert loaded.version == fusion.version
+    assert loaded.items == fusion.items
+    items: list[dict[str, Vector]] = [*sample_items(5), {"text": sample_items(1)[0]["text"]}]
+    np.testing.assert_array_equal(loaded.fuse_many(items), fusion.fuse_many(items))
+    for mine, theirs in zip(fusion.blocks, loaded.blocks, strict=True):
+        assert mine.query_means.keys() == theirs.query_means.keys()
+        for tower in mine.query_means:
+            np.testing.assert_array_equal(mine.query_means[tower], theirs.query_means[tower])
+
+
+@pytest.mark.parametrize("name", ["mean.text", "projection.image", "imputation.0"])
+@pytest.mark.parametrize("damage", ["nan", "shape", "type", "absent", "value"])
+def test_a_damaged_array_is_refused(tmp_path: Path, name: str, damage: str) -> None:
+    fit().save(tmp_path)
+    arrays = load_file(tmp_path / "fusion.safetensors")
+    if damage == "nan":
+        arrays[name].flat[0] = np.nan
+    elif damage == "shape":
+        arrays[name] = arrays[name][:-1]
+    elif damage == "type":
+        arrays[name] = arrays[name].astype(np.float64)
+    elif damage == "absent":
+        del arrays[name]
+    else:
+        arrays[name].flat[0] += 1
+    save_file(arrays, tmp_path / "fusion.safetensors")
+    with pytest.raises(RejectedError):
+        Fusion.load(tmp_path)
+
+
+@pytest.mark.parametrize("layout", ["{", "[]", '{"format": 2}', '{"format": 1, "blocks": []}'])
+def test_a_damaged_layout_is_refused(tmp_path: Path, layout: str) -> None:
+    fit().save(tmp_path)
+    (tmp_path / "fusion.json").write_text(layout)
+    with pytest.raises(RejectedError):
+        Fusion.load(tmp_path)
+
+
+def test_a_layout_with_another_weight_is_refused(tmp_path: Path) -> None:
+    fit().save(tmp_path)
+    layout = json.loads((tmp_path / "fusion.json").read_text())
+    layout["blocks"][0]["weight"] = 3.0
+    (tmp_path / "fusion.json").write_text(json.dumps(layout))
+    with pytest.raises(RejectedError, match="says fit-"):
+        Fusion.load(tmp_path)
+
+
+def test_an_empty_folder_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(RejectedError, match="cannot be read"):
+        Fusion.load(tmp_path)
+
+
+def test_nothing_is_active_before_the_first_activation(tmp_path: Path) -> None:
+    store = FusionStore(tmp_path / "fusion")
+    assert store.active() is None
+    assert store.versions() == []
+
+
+def test_another_store_follows_the_pointer(tmp_path: Path) -> None:
+    writer, reader = FusionStore(tmp_path), FusionStore(tmp_path)
+    first, second = fit(1), fit(2)
+    for fusion in (first, second, first):
+        writer.activate(fusion)
+        active = reader.active()
+        assert active is not None
+        assert active.version == fusion.version
+        assert reader.active() is active
+    assert set(reader.versions()) == {first.version, second.version}
+
+
+def test_another_process_follows_the_pointer(tmp_path: Path) -> None:
+    store = FusionStore(tmp_path)
+    store.activate(Fusion.passthrough(DIMS, {}))
+    script = (
+        "import sys; from pathlib import Path; from encoders.fusion import Fusion, FusionStore\n"
+        "store = FusionStore(Path(sys.argv[1]))\n"
+        "store.activate(Fusion.passthrough({'text': 3}, {}))"
+    )
+    subprocess.run([sys.executable, "-c", script, str(tmp_path)], check=True)
+    active = store.active()
+    assert active is not None
+    assert active.dim == 3
+
+
+def test_an_added_version_can_be_read_but_is_not_active(tmp_path: Path) -> None:
+    store = FusionStore(tmp_path)
+    store.add(fit())
+    assert store.active() is None
+    assert FusionStore(tmp_path).get(fit().version).dim == 12
+
+
+def test_an_unknown_version_is_named(tmp_path: Path) -> None:
+    store = FusionStore(tmp_path)
+    for version in ("fit-000000000000", "../etc", "active"):
+        with pytest.raises(NotFoundError, match="firstlight fit-fusion"):
+            store.get(version)
+
+
+def test_the_active_version_is_not_retired_and_others_are(tmp_path: Path) -> None:
+    store = FusionStore(tmp_path)
+    old, new = fit(1), fit(2)
+    store.activate(old)
+    store.activate(new)
+    with pytest.raises(RejectedError, match="is active"):
+        store.retire(new.version)
+    store.retire(old.version)
+    store.retire(old.version)
+    assert store.versions() == [new.version]
+    with pytest.raises(NotFoundError):
+        store.get(old.version)
+    with pytest.raises(RejectedError):
+        store.retire("..")
+
+
+def test_a_damaged_version_is_not_activated(tmp_path: Path) -> None:
+    store = FusionStore(tmp_path)
+    good, bad = fit(1), fit(2)
+    store.activate(good)
+    store.add(bad)
+    (tmp_path / bad.version / "fusion.safetensors").write_bytes(b"rubbish")
+    with pytest.raises(RejectedError):
+        store.activate(bad)
+    active = FusionStore(tmp_path).active()
+    assert active is not None
+    assert active.version == good.version
+
+
+def test_activations_at_the_same_time_leave_one_whole_winner(tmp_path: Path) -> None:
+    fusions = [fit(1), fit(2), fit(1), fit(2)]
+    threads = [
+        threading.Thread(target=FusionStore(tmp_path).activate, args=(fusion,))
+        for fusion in fusions
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    active = FusionStore(tmp_path).active()
+    assert active is not None
+    assert active.version in {fusion.version for fusion in fusions}
+    assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]
