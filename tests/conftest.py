@@ -1,3 +1,5 @@
 """Fixtures shared by all tests; each lives in tests/fixtures beside what it starts."""
 
-pytest_plugins: list[str] = []
+pytest_plugins: list[str] = [
+    "tests.fixtures.media_server",
+]

@@ -44,6 +44,7 @@ _NAMED: tuple[tuple[IPv4Network | IPv6Network, str], ...] = tuple(
         ("192.168.0.0/16", "a private address"),
         ("224.0.0.0/4", "a multicast address"),
         ("255.255.255.255/32", "a broadcast address"),
+        ("192.0.0.0/24", "a reserved address"),
         ("192.88.99.0/24", "a reserved address"),
         ("::/128", "an unspecified address"),
         ("::1/128", "a loopback address"),

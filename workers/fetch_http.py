@@ -8,10 +8,12 @@ hop passes through here.
 from __future__ import annotations
 
 import asyncio
+import re
 import ssl
 import time
 import zlib
 from http import HTTPStatus
+from ipaddress import IPv6Address
 
 import httpcore
 import httpx
@@ -29,6 +31,7 @@ _ENCODINGS = {"gzip": 31, "x-gzip": 31, "deflate": 15}
 encoding a file was stored under."""
 
 _KEEPALIVE_S = 5.0
+_HOST_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,252}")
 _HEADERS = [
     (b"User-Agent", b"firstlight-media-fetcher"),
     (b"Accept", b"image/*, audio/*, */*;q=0.5"),
@@ -92,6 +95,8 @@ class HttpFetcher:
             raise PermanentError(
                 "is an http URL", remedy="give an https URL or set FIRSTLIGHT_FETCH_ALLOW_HTTP=true"
             )
+        if not _is_host(url.raw_host.decode("ascii", "replace")) or not _is_port(url.port):
+            raise PermanentError("names no valid host and port", remedy="correct the URL")
         if url.userinfo:
             raise PermanentError(
                 "holds a user name or password", remedy="give a signed URL or upload the file"
@@ -156,6 +161,19 @@ class HttpFetcher:
                 f"{url.host} redirects to no valid URL", remedy="give the final URL"
             ) from None
         return self._parsed(str(target))
+
+
+def _is_host(host: str) -> bool:
+    if ":" not in host:
+        return _HOST_NAME.fullmatch(host) is not None
+    try:
+        return IPv6Address(host).scope_id is None
+    except ValueError:
+        return False
+
+
+def _is_port(port: int | None) -> bool:
+    return port is None or 1 <= port <= 65535
 
 
 def _status_error(host: str, status: int) -> FirstlightError:
