@@ -9,8 +9,8 @@ from api.client import FirstlightClient
 from benchmarks.corpus import Sample, corpus
 from benchmarks.report import Figure
 from benchmarks.system import environment, running, wait_indexed
-from encoders import Encoders, ItemInputs, render_item
 from domain.items import Item, Media
+from encoders import Encoders, ItemInputs, render_item
 
 BATCH = 64
 RUNS = 3
