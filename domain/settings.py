@@ -172,6 +172,12 @@ class WorkerSettings(Group):
     soft_shutdown_s: float = Field(
         20.0, ge=0, description="How long a worker that is told to stop may finish its tasks."
     )
+    metrics_port: int | None = Field(
+        None, ge=1, le=65535, description="Port of a worker's own /metrics; default none."
+    )
+    metrics_host: str = Field(
+        "127.0.0.1", description="Address on which a worker's /metrics listens."
+    )
 
 
 class ApiSettings(Group):
