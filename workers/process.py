@@ -1,0 +1,128 @@
+"""What happens around the tasks of a worker process: start, health, and an end that is bounded."""
+
+from __future__ import annotations
+
+import os
+import threading
+from typing import Any
+
+from celery import bootsteps, signals
+from celery.worker import state
+from prometheus_client import start_http_server
+
+from domain.errors import FirstlightError, RejectedError, RetryableError
+from domain.log import logger
+from domain.settings import Settings, settings
+from workers import runtime
+
+EX_UNAVAILABLE = 69
+EX_SOFTWARE = 70
+EX_CONFIG = 78
+"""Exit codes of sysexits.h: encoders dead; tasks that would not end; a wrong setting."""
+
+CHECK_EVERY_S = 5.0
+
+_state: Any = state
+
+log = logger(__name__)
+
+
+def refuse_prefork(pool: str, device: str) -> None:
+    """Raise RejectedError when processes would be forked from one that holds CUDA."""
+    if "prefork" not in pool:
+        return
+    import torch
+
+    if device == "cuda" or (device == "auto" and torch.cuda.is_available()):
+        raise RejectedError(
+            "a forked process cannot use CUDA, so the prefork pool will not start",
+            remedy="use --pool threads, one worker process per GPU",
+        )
+
+
+class Models(bootsteps.StartStopStep):
+    """Loads the models after the pool exists and before the first message is taken."""
+
+    requires = ("celery.worker.components:Pool", "celery.worker.components:Beat")
+
+    def start(self, parent: Any) -> None:
+        """Load, or end the worker with one clear line."""
+        pool = parent.pool_cls.__module__
+        try:
+            chosen = settings()
+            refuse_prefork(pool, chosen.encoder.device)
+            if "prefork" in pool:
+                return
+            held = runtime.runtime()
+        except FirstlightError as error:
+            log.critical("worker_cannot_start", error=str(error))
+            raise SystemExit(EX_CONFIG) from None
+        _serve_metrics(held.settings)
+        threading.Thread(
+            target=_watch, args=(held, _stopping), name="readiness", daemon=True
+        ).start()
+        log.info("models_loaded", models=[report.model for report in held.encoders.describe()])
+
+
+_stopping = threading.Event()
+
+
+def _serve_metrics(chosen: Settings) -> None:
+    port = chosen.worker.metrics_port
+    if port is None:
+        return
+    try:
+        start_http_server(port, addr=chosen.worker.metrics_host)
+    except OSError as error:
+        log.critical(
+            "worker_cannot_start",
+            error=f"port {port} for metrics cannot be used: {error.strerror}",
+            remedy="set FIRSTLIGHT_WORKER_METRICS_PORT to a free port",
+        )
+        raise SystemExit(EX_CONFIG) from None
+
+
+def _watch(held: runtime.Runtime, stopping: threading.Event) -> None:
+    """End the process when its encoders are dead; whoever supervises it starts another."""
+    while not stopping.wait(CHECK_EVERY_S):
+        try:
+            held.check()
+        except RetryableError as error:
+            give_up(str(error), held.settings.worker.soft_shutdown_s)
+            return
+
+
+def give_up(reason: str, soft_shutdown_s: float) -> None:
+    """Take no more work, let what runs end, then leave. Pairs not finished are sent again."""
+    log.critical("worker_gives_up", reason=reason)
+    _state.should_stop = EX_UNAVAILABLE
+    _end_within(soft_shutdown_s, EX_UNAVAILABLE)
+
+
+def is_ending() -> bool:
+    """Whether this process should begin nothing new."""
+    return _state.should_stop is not None or _state.should_terminate is not None
+
+
+@signals.worker_shutting_down.connect
+def _bound_the_end(**_: Any) -> None:
+    """A warm shutdown waits for running tasks; Celery sets no limit to that."""
+    _end_within(settings().worker.soft_shutdown_s, EX_SOFTWARE)
+
+
+def _end_within(limit_s: float, code: int) -> None:
+    _stopping.set()
+
+    def end() -> None:
+        log.warning("tasks_left_unfinished", after_s=limit_s, remedy="the ledger sends them again")
+        os._exit(code)
+
+    timer = threading.Timer(limit_s, end)
+    timer.daemon = True
+    timer.start()
+
+
+@signals.worker_shutdown.connect
+def _close(**_: Any) -> None:
+    _stopping.set()
+    runtime.close()

@@ -1,0 +1,123 @@
+"""What one worker process holds: one of each store, one set of models."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from domain.settings import Settings, settings
+from workers.isolation import Isolation
+
+if TYPE_CHECKING:
+    from catalog import Catalog
+    from encoders import Encoders
+    from index import ItemIndex
+    from workers.collection import Collections
+    from workers.fetch import MediaFetcher
+    from workers.pipeline import Pipeline
+
+
+@dataclass
+class Runtime:
+    """Shared by all threads of the process. Tests put one together and `install` it."""
+
+    settings: Settings
+    catalog: Catalog
+    index: ItemIndex
+    encoders: Encoders
+    fetcher: MediaFetcher
+    collections: Collections
+    pipeline: Pipeline
+    isolation: Isolation
+
+    def check(self) -> None:
+        """Raise RetryableError when the encoders can take no work. Cheap."""
+        self.encoders.check()
+
+    def close(self) -> None:
+        """Close everything, the models last; tasks under way fail and are sent again."""
+        self.fetcher.close()
+        self.index.close()
+        self.catalog.close()
+        self.encoders.close()
+
+
+def load(chosen: Settings) -> Runtime:
+    """Open the stores and load the models.
+
+    Raises:
+        RejectedError: a setting makes no sense (a model that does not exist ...).
+        RetryableError: the ledger does not answer.
+    """
+    # Here and not above: torch takes seconds to import, and beat, the API and every command
+    # line that sends a message import this package.
+    from encoders import Encoders
+
+    parts = frozenset({"text", "image", "audio"})
+    return assemble(chosen, Encoders.load(chosen, parts=parts))
+
+
+def assemble(chosen: Settings, encoders: Encoders) -> Runtime:
+    """Everything but the models, around these models."""
+    from catalog import Catalog, RetryPolicy
+    from encoders import FusionStore
+    from index import ItemIndex
+    from workers.collection import Collections
+    from workers.fetch import MediaFetcher
+    from workers.pipeline import Pipeline
+
+    catalog = Catalog.open(
+        chosen.catalog_url,
+        busy_timeout_s=chosen.catalog.busy_timeout_s,
+        retry=RetryPolicy.from_settings(chosen.worker),
+    )
+    index = ItemIndex.connect(chosen)
+    fetcher = MediaFetcher(chosen.fetch, chosen.folder("uploads"))
+    collections = Collections(
+        chosen,
+        index,
+        encoders.fingerprint,
+        encoders.dims,
+        FusionStore(chosen.folder("artifacts") / "fusion"),
+    )
+    pipeline = Pipeline(
+        catalog=catalog,
+        index=index,
+        encoders=encoders,
+        fetcher=fetcher,
+        collections=collections,
+        models={report.name: report.model for report in encoders.describe()},
+        alias=chosen.index.alias,
+        max_attempts=chosen.worker.max_attempts,
+    )
+    return Runtime(chosen, catalog, index, encoders, fetcher, collections, pipeline, Isolation())
+
+
+_lock = threading.Lock()
+_held: Runtime | None = None
+
+
+def runtime() -> Runtime:
+    """The runtime of this process, loaded by whoever asks first."""
+    global _held
+    with _lock:
+        if _held is None:
+            _held = load(settings())
+        return _held
+
+
+def install(made: Runtime) -> None:
+    """Use this runtime instead of loading one."""
+    global _held
+    with _lock:
+        _held = made
+
+
+def close() -> None:
+    """Close the runtime of this process, if there is one."""
+    global _held
+    with _lock:
+        held, _held = _held, None
+    if held is not None:
+        held.close()

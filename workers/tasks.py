@@ -1,0 +1,115 @@
+"""The Celery tasks. Each is thin: it finds the runtime and calls what does the work.
+
+Every wait inside a task has its own bound (fetching, the encoder's queue, store timeouts, the
+ledger's lock), for the threads pool ignores Celery's time limits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from celery import Task, shared_task
+
+from catalog import Pair
+from domain.errors import RejectedError, RetryableError
+from domain.events import BadEvent, parse_events
+from domain.log import logger
+from workers import process
+from workers.first_fit import FirstFit
+from workers.publish import INDEX_ITEMS, accept, default_sender
+from workers.queues import queue_depths
+from workers.reconciler import reconcile as reconcile_once
+from workers.runtime import runtime
+
+MOST_PAIRS = 64
+
+PUBLISH_RETRY_MAX_S = 60
+
+log = logger(__name__)
+first_fit = FirstFit()
+
+
+@shared_task(name=INDEX_ITEMS)
+def index_items(pairs: Sequence[tuple[str, int]], alone: bool = False) -> None:
+    """Bring (item id, version) pairs into the index; what became of each is in the ledger.
+
+    Args:
+        pairs: at most 64.
+        alone: no other task of this process runs beside it, for it may kill the process.
+    """
+    if process.is_ending():
+        return
+    if len(pairs) > MOST_PAIRS:
+        raise RejectedError(
+            f"{len(pairs)} pairs in one message, the limit is {MOST_PAIRS}",
+            remedy="split it; the ledger sends these again by itself",
+        )
+    held = runtime()
+    wanted = [Pair(item_id, version) for item_id, version in pairs]
+    try:
+        with held.isolation.alone() if alone else held.isolation.together():
+            report = held.pipeline.run(wanted)
+        default_sender().dispatch(report.again)
+        if first_fit.is_due(held):
+            default_sender().send_task("firstlight.fit_fusion", True)
+    except RetryableError as error:
+        log.warning("message_left_to_the_ledger", items=len(wanted), reason=str(error))
+
+
+@shared_task(
+    name="firstlight.publish",
+    bind=True,
+    autoretry_for=(RetryableError,),
+    max_retries=None,
+    retry_backoff=True,
+    retry_backoff_max=PUBLISH_RETRY_MAX_S,
+)
+def publish(
+    self: Task[..., None], events: Sequence[Any] | dict[str, Any], bulk: bool | None = None
+) -> None:
+    """Accept events that a Celery publisher sent, as POST /v1/events would.
+
+    A bad event is logged with its reasons and harms no neighbour. While the ledger does not
+    answer the message is kept by the broker and tried again without end.
+    """
+    held = runtime()
+    limits = held.settings.limits
+    raws = [events] if isinstance(events, dict) else events
+    raws = [_with_id(raw, f"{self.request.id}/{n}") for n, raw in enumerate(raws)]
+    for start in range(0, len(raws), limits.request_events):
+        parsed = parse_events(raws[start : start + limits.request_events], limits)
+        good = [event for event in parsed if not isinstance(event, BadEvent)]
+        for position, event in enumerate(parsed, start):
+            if isinstance(event, BadEvent):
+                reasons = [f"{problem.field}: {problem.message}" for problem in event.problems]
+                log.error(
+                    "event_rejected", event_id=event.event_id, position=position, reasons=reasons
+                )
+        if good:
+            as_bulk = True if bulk is None and len(raws) > limits.request_events else bulk
+            accept(held.catalog, good, bulk=as_bulk)
+
+
+def _with_id(raw: Any, event_id: str) -> Any:
+    """An event without an id gets the same one whenever its message is delivered again."""
+    return {"id": event_id, **raw} if isinstance(raw, dict) else raw
+
+
+@shared_task(name="firstlight.reconcile")
+def reconcile() -> None:
+    """Send again what is pending too long, and fit the fusion if that is due."""
+    from workers.celery import app
+
+    held = runtime()
+    try:
+        reconcile_once(
+            held.catalog,
+            default_sender(),
+            ping_index=held.index.ping,
+            depths=lambda: queue_depths(app),
+        )
+        if first_fit.is_due(held):
+            default_sender().send_task("firstlight.fit_fusion", True)
+    except RetryableError as error:
+        log.warning("not_reconciled", reason=str(error))
