@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from domain.errors import NotFoundError, RejectedError
+from workers.durable import sync_folder
 from workers.fetch_types import AUDIO_READ, IMAGES_READ, SNIFFED_BYTES, content_type
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -87,9 +88,9 @@ class Uploads:
     def _keep(self, partial: Path, path: Path) -> None:
         if not path.parent.is_dir():
             path.parent.mkdir(exist_ok=True)
-            _sync_folder(self._folder)
+            sync_folder(self._folder)
         partial.replace(path)
-        _sync_folder(path.parent)
+        sync_folder(path.parent)
 
     def _sweep(self) -> None:
         """Remove what a process that was killed left half written."""
@@ -119,11 +120,3 @@ def _check_type(start: bytes) -> None:
             field="file",
             remedy=f"send a picture ({IMAGES_READ}) or a recording ({AUDIO_READ})",
         )
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
