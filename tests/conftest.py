@@ -1,5 +1,7 @@
 """Fixtures shared by all tests; each lives in tests/fixtures beside what it starts."""
 
 pytest_plugins: list[str] = [
+    "tests.fixtures.encoders",
     "tests.fixtures.media_server",
+    "tests.fixtures.valkey",
 ]

@@ -1,0 +1,373 @@
+"""Dynamic batching: one thread per device, which serves every encoder's queue in turn.
+
+Callers prepare pieces (tokenised chunks, decoded pictures, windows of sound) in their own threads
+and put them into their encoder's queue; the device thread forms batches of pieces of like length
+within a cost budget and runs the model on them. docs/decisions/0002-batching.md has the reasons.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from bisect import insort
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, InvalidStateError
+from dataclasses import dataclass, field
+from typing import Any
+
+from domain.errors import FirstlightError, PermanentError, RetryableError
+from domain.log import logger
+from domain.vectors import Matrix, Vector
+
+log = logger(__name__)
+
+_OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "cannot allocate memory")
+
+
+@dataclass(slots=True)
+class Piece:
+    """What a model takes at once.
+
+    Attributes:
+        payload: whatever the encoder's core takes.
+        cost: its length in the encoder's unit (tokens, pictures, samples). A batch is padded to
+            its longest piece, so it costs n * max(cost).
+        group: only pieces of one group share a batch.
+        weight: its share in the average over the pieces of one input.
+    """
+
+    payload: Any
+    cost: int
+    group: int = 0
+    weight: float = 1.0
+
+
+class Job:
+    """The pieces of one input; `future` holds their vectors, [pieces, dim], in order."""
+
+    __slots__ = ("future", "left", "pieces", "vectors")
+
+    def __init__(self, pieces: Sequence[Piece]) -> None:
+        self.pieces = pieces
+        self.vectors: list[Vector | None] = [None] * len(pieces)
+        self.left = len(pieces)
+        self.future: Future[list[Vector]] = Future()
+
+    def fail(self, error: FirstlightError) -> None:
+        """Give the input up; what is still queued of it is dropped."""
+        try:
+            self.future.set_exception(error)
+        except InvalidStateError:
+            return
+
+    def put(self, position: int, vector: Vector) -> None:
+        """Take the vector of one piece; the last one completes the future."""
+        self.vectors[position] = vector
+        self.left -= 1
+        if self.left == 0:
+            try:
+                self.future.set_result([one for one in self.vectors if one is not None])
+            except InvalidStateError:
+                return
+
+
+@dataclass(slots=True, order=True)
+class _Waiting:
+    group: int
+    cost: int
+    number: int
+    job: Job = field(compare=False)
+    position: int = field(compare=False)
+    since: float = field(compare=False)
+
+    @property
+    def piece(self) -> Piece:
+        return self.job.pieces[self.position]
+
+
+class Batcher:
+    """The queue of one encoder on a device thread."""
+
+    def __init__(
+        self,
+        device: DeviceThread,
+        name: str,
+        core: Callable[[list[Any]], Matrix],
+        *,
+        budget: int,
+        queue_items: int,
+        timeout_s: float,
+        max_wait_s: float,
+    ) -> None:
+        """
+        Args:
+            core: payloads of n pieces -> [n, dim] float32, run on the device thread.
+            budget: most that a batch may cost (n * longest); one longer piece runs alone.
+            queue_items: pieces that may wait; a submitter with more blocks.
+            timeout_s: how long a submitter blocks, and how long a batch may run before the
+                device counts as stuck.
+            max_wait_s: how long a batch that is not full waits while others are being prepared.
+        """
+        self.name = name
+        self.core = core
+        self.budget = budget
+        self.queue_items = queue_items
+        self.timeout_s = timeout_s
+        self.max_wait_s = max_wait_s
+        self._device = device
+        self._waiting: list[_Waiting] = []
+        self._expected = 0
+        self._cost = 0
+        device.serve(self)
+
+    def expect(self, inputs: int) -> None:
+        """Announce inputs that are being prepared (negative: no longer)."""
+        with self._device.condition:
+            self._expected += inputs
+            if inputs < 0:
+                self._device.condition.notify_all()
+
+    def submit(self, jobs: Sequence[Job], deadline: float) -> None:
+        """Queue the pieces of jobs, blocking while the queue is full.
+
+        Args:
+            deadline: time.monotonic() after which the rest fails with RetryableError.
+        """
+        for job in jobs:
+            for position, piece in enumerate(job.pieces):
+                if not self._put(job, position, piece, deadline):
+                    break
+
+    def _put(self, job: Job, position: int, piece: Piece, deadline: float) -> bool:
+        condition = self._device.condition
+        with condition:
+            while len(self._waiting) >= self.queue_items and self._device.alive:
+                left = deadline - time.monotonic()
+                if left <= 0 or not condition.wait(left):
+                    job.fail(
+                        RetryableError(
+                            f"the {self.name} encoder's queue stayed full",
+                            remedy="add workers, or raise FIRSTLIGHT_ENCODER_QUEUE_ITEMS",
+                        )
+                    )
+                    return False
+            if not self._device.alive:
+                job.fail(self._device.death())
+                return False
+            number = self._device.next_number()
+            now = time.monotonic()
+            insort(self._waiting, _Waiting(piece.group, piece.cost, number, job, position, now))
+            self._cost += piece.cost
+            if len(self._waiting) == 1 or self._cost >= self.budget:
+                condition.notify_all()
+        return True
+
+    # The methods below are called by the device thread, which holds the condition.
+
+    def ready_at(self) -> float | None:
+        """time.monotonic() from which a batch may start; None while nothing waits."""
+        if not self._waiting:
+            return None
+        if self._expected <= 0 or self._cost >= self.budget:
+            return 0.0
+        return min(one.since for one in self._waiting) + self.max_wait_s
+
+    def take(self) -> list[_Waiting]:
+        """Remove and return the next batch: the oldest piece and those nearest in length."""
+        waiting = [one for one in self._waiting if not one.job.future.done()]
+        batch: list[_Waiting] = []
+        if waiting:
+            anchor = min(range(len(waiting)), key=lambda at: waiting[at].number)
+            low, high = self._around(waiting, anchor)
+            batch = waiting[low:high]
+            del waiting[low:high]
+        self._waiting = waiting
+        self._cost = sum(one.cost for one in waiting)
+        return batch
+
+    def _around(self, waiting: list[_Waiting], anchor: int) -> tuple[int, int]:
+        low, high = anchor, anchor + 1
+        group, own = waiting[anchor].group, waiting[anchor].cost
+
+        def fits(at: int, longest: int) -> bool:
+            return (
+                0 <= at < len(waiting)
+                and waiting[at].group == group
+                and (high - low + 1) * longest <= self.budget
+            )
+
+        while True:
+            left = fits(low - 1, waiting[high - 1].cost)
+            right = fits(high, waiting[min(high, len(waiting) - 1)].cost)
+            if left and right:
+                left = own - waiting[low - 1].cost <= waiting[high].cost - own
+            if left:
+                low -= 1
+            elif right:
+                high += 1
+            else:
+                return low, high
+
+    def abandon(self, error: FirstlightError) -> None:
+        """Fail everything that waits."""
+        for one in self._waiting:
+            one.job.fail(error)
+        self._waiting, self._cost = [], 0
+
+
+class DeviceThread:
+    """The one thread that runs models on a device, each encoder's queue in turn."""
+
+    def __init__(self, name: str, on_start: Callable[[], None] = lambda: None) -> None:
+        """
+        Args:
+            on_start: run first in the thread (thread counts of torch are per thread).
+        """
+        self.condition = threading.Condition()
+        self.name = name
+        self._batchers: list[Batcher] = []
+        self._turn = 0
+        self._number = 0
+        self._stopping = False
+        self._dead = False
+        self._running: tuple[Batcher, float, list[_Waiting]] | None = None
+        self._on_start = on_start
+        self._thread = threading.Thread(target=self._live, name=f"device-{name}", daemon=True)
+        self._thread.start()
+
+    @property
+    def alive(self) -> bool:
+        """Whether the thread takes work."""
+        return not (self._dead or self._stopping) and self._thread.is_alive()
+
+    def death(self) -> RetryableError:
+        """What a submitter is told when the thread takes no work."""
+        if self._stopping:
+            return RetryableError("the encoders are being closed")
+        return RetryableError(
+            f"the device thread {self.name} has died", remedy="restart this process"
+        )
+
+    def next_number(self) -> int:
+        """A running number: the age of a piece."""
+        self._number += 1
+        return self._number
+
+    def serve(self, batcher: Batcher) -> None:
+        """Add an encoder's queue."""
+        with self.condition:
+            self._batchers.append(batcher)
+
+    def check(self) -> None:
+        """Raise RetryableError when the thread has died or a batch has run for too long.
+
+        What waits then fails at once instead of waiting for its own timeout.
+        """
+        error: RetryableError | None = None
+        with self.condition:
+            if not self.alive:
+                error = self.death()
+            elif self._running is not None:
+                batcher, since, batch = self._running
+                ran_s = time.monotonic() - since
+                if ran_s > batcher.timeout_s:
+                    error = RetryableError(
+                        f"a batch of {len(batch)} on the {batcher.name} encoder has been running"
+                        f" for {ran_s:.1f} s, the limit is {batcher.timeout_s:g} s",
+                        remedy="restart this process",
+                    )
+                    for one in batch:
+                        one.job.fail(error)
+            if error is not None:
+                self._abandon(error)
+        if error is not None:
+            raise error
+
+    def close(self, timeout_s: float = 10.0) -> None:
+        """Fail what waits, let the running batch end (at most timeout_s) and end the thread."""
+        with self.condition:
+            self._stopping = True
+            self._abandon(self.death())
+        self._thread.join(timeout_s)
+
+    def _abandon(self, error: FirstlightError) -> None:
+        for batcher in self._batchers:
+            batcher.abandon(error)
+        self.condition.notify_all()
+
+    def _live(self) -> None:
+        try:
+            self._on_start()
+            while (work := self._next()) is not None:
+                batcher, batch = work
+                self._run(batcher, batch)
+                with self.condition:
+                    self._running = None
+                    self.condition.notify_all()
+        finally:
+            # Also when something that is no Exception ends the thread: nobody may wait for it.
+            with self.condition:
+                self._dead = True
+                error = self.death()
+                if self._running is not None:
+                    for one in self._running[2]:
+                        one.job.fail(error)
+                self._abandon(error)
+
+    def _next(self) -> tuple[Batcher, list[_Waiting]] | None:
+        with self.condition:
+            while not self._stopping:
+                now = time.monotonic()
+                soonest: float | None = None
+                for step in range(len(self._batchers)):
+                    at = (self._turn + step) % len(self._batchers)
+                    ready_at = self._batchers[at].ready_at()
+                    if ready_at is None:
+                        continue
+                    if ready_at > now:
+                        soonest = ready_at if soonest is None else min(soonest, ready_at)
+                        continue
+                    batch = self._batchers[at].take()
+                    self.condition.notify_all()
+                    if batch:
+                        self._turn = at + 1
+                        self._running = (self._batchers[at], now, batch)
+                        return self._batchers[at], batch
+                self.condition.wait(None if soonest is None else soonest - now)
+            return None
+
+    def _run(self, batcher: Batcher, batch: list[_Waiting]) -> None:
+        """Run a batch; one that fails is split in two until the culprit is alone."""
+        todo = [batch]
+        while todo:
+            part = [one for one in todo.pop() if not one.job.future.done()]
+            if not part:
+                continue
+            try:
+                vectors = batcher.core([one.piece.payload for one in part])
+            except Exception as error:
+                if len(part) > 1:
+                    log.warning(
+                        "batch split", encoder=batcher.name, size=len(part), reason=str(error)
+                    )
+                    half = len(part) // 2
+                    todo += [part[half:], part[:half]]
+                else:
+                    part[0].job.fail(_failure(batcher.name, error))
+                continue
+            for one, vector in zip(part, vectors, strict=True):
+                one.job.put(one.position, vector)
+
+
+def _failure(name: str, error: Exception) -> FirstlightError:
+    if isinstance(error, FirstlightError):
+        return error
+    if isinstance(error, MemoryError) or any(one in str(error).lower() for one in _OUT_OF_MEMORY):
+        return RetryableError(
+            f"the {name} encoder ran out of memory on this input alone",
+            remedy="give it more memory or run fewer processes on the device",
+        )
+    if isinstance(error, (ValueError, IndexError)):
+        return PermanentError(f"the {name} encoder refused the input: {error}")
+    # Device trouble looks like this; the ledger's limit on attempts ends what never heals.
+    return RetryableError(f"the {name} encoder failed: {type(error).__name__}: {error}")

@@ -1,0 +1,232 @@
+"""Half precision where it is faster and as good: a probe at load, per encoder, kept on disk."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import hashlib
+import json
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import nn
+
+from domain.log import logger
+from domain.vectors import Matrix
+from encoders.device import processor_name
+
+log = logger(__name__)
+
+MIN_COSINE = 0.999
+"""Vectors of a half precision must be this close to float32, the worst of the probe's."""
+
+MIN_SPEEDUP = 1.1
+"""Below this a half precision is not worth having: timing is that noisy on a shared machine."""
+
+_RUNS = 5
+_PROBE_S = 0.6
+"""Time for the measured runs of one candidate; one run is always made."""
+
+
+@dataclass(frozen=True, slots=True)
+class Precision:
+    """How a model computes, with what the probe found (1.0 where nothing was measured).
+
+    Attributes:
+        dtype: float32, bfloat16 or float16.
+        autocast: the module stays float32 and torch casts per operation; else it is cast.
+        speedup: float32's time over this one's.
+        cosine: least cosine to float32's vectors.
+    """
+
+    dtype: Literal["float32", "bfloat16", "float16"] = "float32"
+    autocast: bool = False
+    speedup: float = 1.0
+    cosine: float = 1.0
+
+    @property
+    def label(self) -> str:
+        """For reports: "bfloat16 cast"."""
+        return self.dtype + (
+            "" if self.dtype == "float32" else " autocast" if self.autocast else " cast"
+        )
+
+
+class Network:
+    """A torch module on its device, in its precision."""
+
+    def __init__(
+        self, module: nn.Module, device: torch.device, precision: Precision | None = None
+    ) -> None:
+        self.precision = precision or Precision()
+        self.device = device
+        self.half: torch.dtype = getattr(torch, self.precision.dtype)
+        self.dtype = torch.float32 if self.precision.autocast else self.half
+        """What floating-point inputs must have."""
+        self.module = module.to(device=device, dtype=self.dtype).eval().requires_grad_(False)
+
+    def run(self, forward: Callable[[Any], torch.Tensor]) -> Matrix:
+        """forward(module) -> tensor [n, dim]; returned as float32 on the host."""
+        cast = (
+            torch.autocast(self.device.type, dtype=self.half)
+            if self.precision.autocast
+            else contextlib.nullcontext()
+        )
+        with torch.inference_mode(), cast:
+            found: Matrix = forward(self.module).float().cpu().numpy()
+        return found
+
+
+Core = Callable[[Network, list[Any]], Matrix]
+
+
+def settle(
+    network: Network,
+    core: Core,
+    payloads: Sequence[list[Any]],
+    wanted: str,
+    *,
+    name: str,
+    key: str,
+    folder: Path | None,
+) -> Network:
+    """The network in the precision that is wanted, or that the probe finds best.
+
+    Args:
+        network: in float32.
+        core: runs a network on payloads -> [n, dim] float32.
+        payloads: batches of the probe.
+        wanted: auto, float32, bfloat16 or float16.
+        name: of the encoder, for the log.
+        key: what the result depends on beside the machine: the encoder's fingerprint.
+        folder: where results are kept, so that the second start is quick; None keeps none.
+    """
+    if wanted == "float32":
+        return network
+    if wanted != "auto":
+        forced = _cast(network, Precision(wanted))  # type: ignore[arg-type]
+        _compare(network, forced, core, payloads, _vectors(network, core, payloads))
+        return forced
+    kept = _Kept(folder, key, network.device)
+    best = kept.read()
+    if best is not None:
+        return network if best.dtype == "float32" else _cast(network, best)
+    started = time.perf_counter()
+    chosen, tried = _probe(network, core, payloads)
+    kept.write(chosen.precision)
+    log.info(
+        "precision chosen",
+        encoder=name,
+        precision=chosen.precision.label,
+        speedup=round(chosen.precision.speedup, 2),
+        cosine=round(chosen.precision.cosine, 5),
+        tried=[f"{one.label} x{one.speedup:.2f} cos {one.cosine:.5f}" for one in tried],
+        probe_s=round(time.perf_counter() - started, 2),
+    )
+    return chosen
+
+
+def _probe(
+    network: Network, core: Core, payloads: Sequence[list[Any]]
+) -> tuple[Network, list[Precision]]:
+    reference = _vectors(network, core, payloads)
+    kinds = ("bfloat16",) if network.device.type == "cpu" else ("float16", "bfloat16")
+    best, tried = network, []
+    for dtype in kinds:
+        for autocast in (False, True):
+            precision = Precision(dtype, autocast)  # type: ignore[arg-type]
+            try:
+                cast = _cast(network, precision)
+                _compare(network, cast, core, payloads, reference)
+            except (RuntimeError, NotImplementedError) as error:
+                log.debug("precision unsupported", precision=precision.label, reason=str(error))
+                continue
+            tried.append(cast.precision)
+            good = cast.precision.cosine >= MIN_COSINE
+            if good and cast.precision.speedup >= max(MIN_SPEEDUP, best.precision.speedup):
+                best = cast
+    return best, tried
+
+
+def _cast(network: Network, precision: Precision) -> Network:
+    module = network.module if precision.autocast else copy.deepcopy(network.module)
+    return Network(module, network.device, precision)
+
+
+def _compare(
+    network: Network, cast: Network, core: Core, payloads: Sequence[list[Any]], reference: Matrix
+) -> None:
+    """Write the cast network's speed-up and cosine into its precision.
+
+    Runs alternate and the fastest of each counts: what other processes take from this one then
+    falls on both, or on neither.
+    """
+    vectors = _vectors(cast, core, payloads)
+    base_s, cast_s = math.inf, math.inf
+    started = time.perf_counter()
+    for run in range(_RUNS):
+        base_s = min(base_s, _run_s(network, core, payloads))
+        cast_s = min(cast_s, _run_s(cast, core, payloads))
+        spent = time.perf_counter() - started
+        hopeless = cast_s > 2 * base_s and run > 0
+        if spent > _PROBE_S or hopeless:
+            break
+    old = cast.precision
+    cosine = _cosine(reference, vectors)
+    cast.precision = Precision(old.dtype, old.autocast, base_s / cast_s, cosine)
+
+
+def _vectors(network: Network, core: Core, payloads: Sequence[list[Any]]) -> Matrix:
+    return np.concatenate([core(network, one) for one in payloads])
+
+
+def _run_s(network: Network, core: Core, payloads: Sequence[list[Any]]) -> float:
+    started = time.perf_counter()
+    for one in payloads:
+        core(network, one)
+    return time.perf_counter() - started
+
+
+def _cosine(left: Matrix, right: Matrix) -> float:
+    if not np.isfinite(right).all():
+        return -1.0
+    products = np.einsum("nd,nd->n", left, right, dtype=np.float64)
+    norms = np.linalg.norm(left, axis=1) * np.linalg.norm(right, axis=1)
+    return float((products / np.maximum(norms, 1e-30)).min())
+
+
+class _Kept:
+    """The probe's result on disk, by encoder, processor, torch and thread count."""
+
+    def __init__(self, folder: Path | None, key: str, device: torch.device) -> None:
+        machine = (
+            processor_name()
+            if device.type == "cpu"
+            else (torch.cuda.get_device_name() if device.type == "cuda" else device.type)
+        )
+        parts = [key, machine, torch.__version__, str(torch.get_num_threads()), device.type]
+        digest = hashlib.sha256("\x00".join(parts).encode()).hexdigest()[:24]
+        self._path = None if folder is None else folder / f"{digest}.json"
+
+    def read(self) -> Precision | None:
+        if self._path is None:
+            return None
+        try:
+            found = Precision(**json.loads(self._path.read_text()))
+        except (OSError, ValueError, TypeError):
+            return None
+        return found if found.dtype in ("float32", "bfloat16", "float16") else None
+
+    def write(self, precision: Precision) -> None:
+        if self._path is None:
+            return
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        draft = self._path.with_suffix(f".{time.monotonic_ns()}")
+        draft.write_text(json.dumps(asdict(precision)))
+        draft.replace(self._path)
