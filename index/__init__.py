@@ -3,7 +3,8 @@
 from index.failures import MissingCollectionError
 from index.points import Hit, ItemPoint, StoredItem, point_id
 from index.schema import CollectionReport, collection_name
-from index.store import ItemIndex, Search
+from index.searches import Search
+from index.store import ItemIndex
 
 __all__ = [
     "CollectionReport",

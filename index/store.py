@@ -6,13 +6,9 @@ repeat, race and arrive in any order: the newest version stands.
 
 from __future__ import annotations
 
-import threading
-import time
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 
-import numpy as np
 from qdrant_client import QdrantClient, models
 from qdrant_client.http.exceptions import UnexpectedResponse
 
@@ -38,36 +34,13 @@ from index.points import (
     to_stored,
 )
 from index.schema import VERSION_KEY, CollectionReport, dims_of, vector_params
+from index.searches import Search, Sizes, search_body
 
 OLDEST_SERVER = (1, 17)
 """Older Qdrant servers ignore `update_filter`, and would let an old version overwrite a new."""
 
 UPSERT_POINTS = 128
 WRITE_PAIRS = 256
-COUNT_FOR_S = 30.0
-
-
-@dataclass(frozen=True, slots=True)
-class Search:
-    """One nearest-neighbour query.
-
-    Attributes:
-        vector: [dim of `using`] float32; finite, for "rank" not necessarily unit norm.
-        using: which named vector is searched.
-        filters: conditions on attributes; all hold together.
-        exclude: item ids that are never returned.
-        exact: scan everything (True), walk the HNSW graph (False), or by the size of the
-            collection (None).
-        with_vectors: named vectors to return with each hit.
-    """
-
-    vector: Vector
-    limit: int
-    using: str = RANK
-    filters: Filters | None = None
-    exclude: Collection[str] = ()
-    exact: bool | None = None
-    with_vectors: Sequence[str] = ()
 
 
 class ItemIndex:
@@ -84,8 +57,7 @@ class ItemIndex:
         self._hot = hot_calls(client)
         self._attributes = Attributes(client)
         self._dims: dict[str, dict[str, int]] = {}
-        self._counts: dict[str, tuple[int, float]] = {}
-        self._counting = threading.Lock()
+        self._sizes = Sizes(client)
 
     @classmethod
     def connect(cls, settings: Settings) -> ItemIndex:
@@ -279,28 +251,12 @@ class ItemIndex:
         with self._in(collection):
             for search in searches:
                 self._attributes.check(collection, search.filters)
-            bodies = [self._body(collection, search, dims) for search in searches]
+            bodies = [
+                search_body(search, dims, self._settings, self._sizes.of(collection))
+                for search in searches
+            ]
             answers = self._hot.query(collection, bodies)
         return [[to_hit(point) for point in answer] for answer in answers]
-
-    def _body(self, collection: str, search: Search, dims: Mapping[str, int]) -> Json:
-        _check_search(search, dims)
-        exact = search.exact
-        if exact is None:
-            exact = self._size(collection) <= self._settings.exact_up_to
-        body: Json = {
-            "query": np.ascontiguousarray(search.vector, dtype=np.float32),
-            "using": search.using,
-            "limit": search.limit,
-            "params": {"exact": True} if exact else {"hnsw_ef": self._settings.hnsw_ef},
-            "with_payload": True,
-        }
-        condition = to_filter(search.filters, search.exclude)
-        if condition is not None:
-            body["filter"] = condition
-        if search.with_vectors:
-            body["with_vector"] = list(search.with_vectors)
-        return body
 
     def fetch(
         self, collection: str, ids: Sequence[str], *, with_vectors: Sequence[str] = ()
@@ -391,26 +347,9 @@ class ItemIndex:
         made = to_filter(filters)
         return models.Filter.model_validate(made) if made else None
 
-    def _size(self, collection: str) -> int:
-        """Number of points as of the last COUNT_FOR_S seconds; one thread at a time looks."""
-        held = self._counts.get(collection)
-        now = time.monotonic()
-        if held is not None and now - held[1] < COUNT_FOR_S:
-            return held[0]
-        if held is not None and not self._counting.acquire(blocking=False):
-            return held[0]
-        if held is None:
-            self._counting.acquire()
-        try:
-            found = self._client.count(collection, exact=False).count
-            self._counts[collection] = (found, now)
-            return found
-        finally:
-            self._counting.release()
-
     def _forget(self, collection: str) -> None:
         self._dims.pop(collection, None)
-        self._counts.pop(collection, None)
+        self._sizes.forget(collection)
         self._attributes.forget(collection)
 
     @contextmanager
@@ -421,22 +360,3 @@ class ItemIndex:
         except MissingCollectionError:
             self._forget(collection)
             raise
-
-
-def _check_search(search: Search, dims: Mapping[str, int]) -> None:
-    dim = dims.get(search.using)
-    if dim is None:
-        raise RejectedError(
-            f"there is no vector {search.using!r}",
-            field="using",
-            remedy=f"there are: {', '.join(sorted(dims))}",
-        )
-    if search.vector.shape != (dim,):
-        raise RejectedError(
-            f"the query has shape {list(search.vector.shape)}, {search.using!r} is [{dim}]",
-            field="vector",
-        )
-    if not np.isfinite(search.vector).all():
-        raise RejectedError("the query holds NaN or infinity", field="vector")
-    if search.limit < 1:
-        raise RejectedError(f"{search.limit} results", field="limit", remedy="ask for at least 1")
