@@ -2,6 +2,7 @@
 
 pytest_plugins: list[str] = [
     "tests.fixtures.encoders",
+    "tests.fixtures.index_server",
     "tests.fixtures.media_server",
     "tests.fixtures.valkey",
 ]

@@ -1,0 +1,7 @@
+"""`python -m index.server`."""
+
+import sys
+
+from index.server.main import main
+
+sys.exit(main())

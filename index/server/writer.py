@@ -1,0 +1,177 @@
+"""The one writer of a collection: resolves, journals, applies, in that order, in groups."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from queue import SimpleQueue
+from typing import Any, TypeVar
+
+import qdrant_edge as edge
+
+from domain.log import logger
+from index.server.effects import Effect, apply, encode, touched
+from index.server.engine import engine_errors
+from index.server.journal import Journal
+from index.server.points import PointId
+from index.server.writes import Intent
+
+log = logger(__name__)
+
+T = TypeVar("T")
+
+GROUP_POINTS = 512
+"""Points after which a group commit is closed, to bound how long its members wait."""
+
+
+@dataclass(slots=True)
+class _Write:
+    intents: deque[Intent]
+    done: Future[int]
+
+
+@dataclass(slots=True)
+class _Between:
+    run: Callable[[], Any]
+    done: Future[Any]
+
+
+class Writer:
+    """A thread that serialises the writes of one collection.
+
+    Writes that wait together share one journal record and one sync (group commit). A write that
+    depends on points changed earlier in the group waits for the next one.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        journal: Journal,
+        shard: Callable[[], edge.EdgeShard],
+        applied: Callable[[Effect], None],
+    ) -> None:
+        """Start the thread.
+
+        Args:
+            shard: the engine as it is now; asked anew for every group.
+            applied: told of each effect once it is durable and visible.
+        """
+        self._journal = journal
+        self._shard = shard
+        self._applied = applied
+        self._queue: SimpleQueue[_Write | _Between | None] = SimpleQueue()
+        self._thread = threading.Thread(target=self._run, name=f"writer-{name}", daemon=True)
+        self._thread.start()
+
+    def submit(self, intents: Sequence[Intent]) -> Future[int]:
+        """Queue a write; its intents are done in order.
+
+        Returns:
+            Resolves to the journal's sequence once everything is durable and visible.
+        """
+        done: Future[int] = Future()
+        done.set_running_or_notify_cancel()
+        if intents:
+            self._queue.put(_Write(deque(intents), done))
+        else:
+            done.set_result(self._journal.sequence)
+        return done
+
+    def between(self, run: Callable[[], T]) -> Future[T]:
+        """Run something on the writer's thread while no write is under way."""
+        done: Future[T] = Future()
+        self._queue.put(_Between(run, done))
+        return done
+
+    def stop(self) -> None:
+        """Finish what is queued, then end the thread."""
+        self._queue.put(None)
+        self._thread.join()
+
+    def _run(self) -> None:
+        waiting: deque[_Write | _Between | None] = deque()
+        while True:
+            if not waiting:
+                waiting.append(self._queue.get())
+            while not self._queue.empty():
+                waiting.append(self._queue.get())
+            first = waiting[0]
+            if first is None:
+                return
+            if isinstance(first, _Between):
+                waiting.popleft()
+                _settle(first.done, first.run)
+            else:
+                self._commit(waiting)
+
+    def _commit(self, waiting: deque[_Write | _Between | None]) -> None:
+        """One group: the next intent of each write up to a barrier, a conflict or the limit."""
+        group: list[tuple[_Write, list[Effect]]] = []
+        changed: set[PointId] = set()
+        shard = self._shard()
+        finished: list[_Write] = []
+        for write in list(waiting):
+            if not isinstance(write, _Write) or len(changed) >= GROUP_POINTS:
+                break
+            reads = write.intents[0].reads
+            if changed and (reads is None or not changed.isdisjoint(reads)):
+                break
+            try:
+                with engine_errors():
+                    effects = write.intents[0].resolve(shard)
+            except Exception as error:
+                _fail(write, error)
+                finished.append(write)
+                continue
+            write.intents.popleft()
+            group.append((write, effects))
+            for effect in effects:
+                changed |= touched(effect) or set()
+            if effects and reads is None:
+                break
+        finished.extend(self._record(group, shard))
+        for write in finished:
+            waiting.remove(write)
+
+    def _record(
+        self, group: list[tuple[_Write, list[Effect]]], shard: edge.EdgeShard
+    ) -> list[_Write]:
+        """Journal and apply a group; returns the writes that are finished."""
+        every = [effect for _, effects in group for effect in effects]
+        try:
+            sequence = self._journal.append(encode(every)) if every else self._journal.sequence
+        except Exception as error:
+            for write, _ in group:
+                _fail(write, error)
+            return [write for write, _ in group]
+        finished = []
+        for write, effects in group:
+            try:
+                with engine_errors():
+                    for effect in effects:
+                        apply(effect, shard)
+                        self._applied(effect)
+            except Exception as error:
+                log.error("the engine refused a checked write", error=str(error))
+                _fail(write, error)
+                finished.append(write)
+                continue
+            if not write.intents:
+                write.done.set_result(sequence)
+                finished.append(write)
+        return finished
+
+
+def _settle(done: Future[Any], run: Callable[[], Any]) -> None:
+    try:
+        done.set_result(run())
+    except Exception as error:
+        done.set_exception(error)
+
+
+def _fail(write: _Write, error: Exception) -> None:
+    write.intents.clear()
+    write.done.set_exception(error)
