@@ -59,7 +59,7 @@ class HttpCalls:
             method=method,
             url="/collections/{collection_name}/" + path,
             path_params={"collection_name": collection},
-            params=params,
+            params=params or {},
             headers={"Content-Type": "application/json"},
             content=orjson.dumps(body, option=orjson.OPT_SERIALIZE_NUMPY),
         )
