@@ -2,7 +2,7 @@
 
 from ranking.explain import BIAS, Explained, contributions, explain
 from ranking.layout import PARTS, FusionLike, Layout, layout_of, part_dims, rank_dim
-from ranking.projection import Projection, Query, block_query, prior, projection
+from ranking.projection import Projection, Query, prior, projection, vector_query
 from ranking.store import ProjectionStore
 from ranking.user import UserVector, history_vector, source_mean, user_vector
 
@@ -16,7 +16,6 @@ __all__ = [
     "ProjectionStore",
     "Query",
     "UserVector",
-    "block_query",
     "contributions",
     "explain",
     "history_vector",
@@ -27,4 +26,5 @@ __all__ = [
     "rank_dim",
     "source_mean",
     "user_vector",
+    "vector_query",
 ]

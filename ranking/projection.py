@@ -209,17 +209,6 @@ def _into_block(block: BlockMap, dim: int) -> Matrix:
     return matrix
 
 
-def block_query(fusion: FusionLike, vector: Vector, names: Sequence[str] | None = None) -> Query:
-    """A ready fused vector as a query, whole or only some of its blocks.
-
-    Args:
-        vector: [rank_dim] float32, such as an item's or an example's fused vector.
-        names: blocks to keep; None keeps all.
-    """
-    kept = vector
-    if names is not None:
-        kept = np.zeros_like(vector)
-        for block in fusion.blocks:
-            if block.name in names:
-                kept[block.start : block.stop] = vector[block.start : block.stop]
-    return Query(kept, {"history": kept})
+def vector_query(vector: Vector) -> Query:
+    """A ready fused vector, [rank_dim] float32, as a query: an item's own, or an example's."""
+    return Query(vector, {"history": vector})

@@ -1,0 +1,60 @@
+"""The HTTP API as an ASGI app."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+
+from fastapi import FastAPI
+
+from api import auth, metrics, openapi, problems
+from api.readiness import Readiness
+from api.routes import events, items, operations, ranking, uploads, users
+from api.state import Parts, open_parts
+from domain.settings import Settings
+
+DESCRIPTION = """
+Publish items, users and interactions; ask for recommendations of what nobody has clicked yet.
+
+Accepting is durable and idempotent: the newest version of an item or user wins, however often and
+in whatever order events arrive. Every error is a problem document (RFC 9457) that names the field
+and what to do.
+"""
+
+
+def create_app(settings: Settings, parts: Parts | None = None) -> FastAPI:
+    """The app; it opens the stores when it starts and closes them when it ends.
+
+    Args:
+        parts: already opened, instead of opening those of the settings; closed all the same.
+    """
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        opened = parts or open_parts(settings)
+        opened.models.start()
+        app.state.parts = opened
+        app.state.readiness = Readiness(opened)
+        app.state.metrics.watch(opened)
+        try:
+            yield
+        finally:
+            app.state.readiness.close()
+            opened.close()
+
+    app = FastAPI(
+        title="Firstlight",
+        version=version("firstlight"),
+        description=DESCRIPTION,
+        lifespan=lifespan,
+        redoc_url=None,
+    )
+    app.state.keys = auth.Keys(settings.api)
+    app.state.metrics = metrics.Metrics()
+    problems.install(app)
+    for routes in (events, items, users, uploads, ranking, operations):
+        app.include_router(routes.router)
+    app.add_middleware(metrics.Middleware, measured=app.state.metrics)
+    openapi.install(app)
+    return app

@@ -1,0 +1,116 @@
+"""The encoders of the API process: words at once, pictures and sounds when first asked for."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from typing import TYPE_CHECKING
+
+from api.cache import LruCache
+from api.examples import Example
+from domain.errors import FirstlightError, RetryableError
+from domain.log import logger
+from domain.settings import Settings
+from domain.vectors import Vector
+
+if TYPE_CHECKING:
+    from encoders import EncodedItem, EncoderReport, Encoders
+
+log = logger(__name__)
+
+WORDS = frozenset({"text", "image_text", "user"})
+PROOF = "A sentence that is encoded to prove that sentences can be encoded."
+
+
+class Models:
+    """Loads in the background, so that events are accepted while models are on their way.
+
+    Args:
+        words: encoders that are already loaded, instead of loading those of the settings.
+    """
+
+    def __init__(self, settings: Settings, words: Encoders | None = None) -> None:
+        self._settings = settings
+        self._words = words
+        self._failure = ""
+        self._profiles: LruCache[bytes, dict[str, Vector]] = LruCache(settings.api.user_cache)
+
+    def start(self) -> None:
+        """Begin to load; `words` tells when it is done or why it failed."""
+        if self._words is None:
+            threading.Thread(target=self._load, name="load-models", daemon=True).start()
+
+    def _load(self) -> None:
+        try:
+            # Here and not above: torch takes seconds to import.
+            from encoders import Encoders
+
+            loaded = Encoders.load(self._settings, parts=WORDS)
+        except FirstlightError as error:
+            self._failure = str(error)
+            log.error("models not loaded", error=self._failure)
+        except Exception as error:
+            self._failure = f"{type(error).__name__}: {error}"
+            log.exception("models not loaded")
+        else:
+            self._words = loaded
+            log.info("models loaded", models=[one.model for one in loaded.describe()])
+
+    def words(self) -> Encoders:
+        """The text encoders.
+
+        Raises:
+            RetryableError: they are still being loaded, or could not be.
+        """
+        if self._words is not None:
+            return self._words
+        if self._failure:
+            raise RetryableError(
+                f"the models could not be loaded: {self._failure}",
+                remedy="correct the setting and start the API again; `firstlight models` helps",
+            )
+        raise RetryableError(
+            "the models are still being loaded", remedy="try again in a few seconds"
+        )
+
+    def encode(self, example: Example) -> EncodedItem:
+        """A picture or a sound as an item that has nothing else; its model loads at first use."""
+        from encoders import ItemInputs
+
+        files = ((example.modality, example.content),)
+        inputs = ItemInputs(
+            text="",
+            images=files if example.modality == "image" else (),
+            audio=files if example.modality == "audio" else (),
+        )
+        return self.words().encode_items([inputs])[0]
+
+    def profile(self, prompt: str) -> dict[str, Vector]:
+        """Embeddings of a rendered profile, by part of the user vector; cached by its hash.
+
+        The models of a process never change, so the prompt alone is the key.
+        """
+        key = hashlib.sha256(prompt.encode()).digest()
+        found = self._profiles.get(key)
+        if found is None:
+            found = self.words().encode_profile(prompt)
+            self._profiles.put(key, found)
+        return found
+
+    def prove(self) -> Vector:
+        """Encode a sentence afresh, past every cache. Raises RetryableError."""
+        words = self.words()
+        words.check()
+        outcome = words.text_query.submit([PROOF])[0].outcome()
+        if isinstance(outcome, FirstlightError):
+            raise RetryableError(str(outcome))
+        return outcome
+
+    def describe(self) -> list[EncoderReport]:
+        """The encoders that are in memory."""
+        return [] if self._words is None else self._words.describe()
+
+    def close(self) -> None:
+        """End the device thread."""
+        if self._words is not None:
+            self._words.close()

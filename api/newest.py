@@ -1,0 +1,105 @@
+"""Items for somebody of whom nothing is known: the newest."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from catalog import Catalog
+from domain.errors import RejectedError
+from domain.fields import Scalar
+from domain.filters import Condition, Filters
+from index import Hit, ItemIndex
+
+MOST_READ = 2_000
+"""How many of the newest items are looked through for some that pass the filters."""
+
+
+class Newest:
+    """Reads the order from the ledger and the items from the index."""
+
+    def __init__(self, catalog: Catalog, index: ItemIndex) -> None:
+        self._catalog = catalog
+        self._index = index
+
+    def items(
+        self, collection: str, limit: int, filters: Filters, exclude: Collection[str]
+    ) -> list[Hit]:
+        """The newest items that pass, newest first, of the last MOST_READ.
+
+        Raises:
+            RejectedError: a filter on an attribute that no item has.
+        """
+        if filters:
+            self._check(collection, filters)
+        wanted = MOST_READ if filters else min(MOST_READ, limit + len(exclude))
+        ids = [one for one in self._catalog.newest(wanted) if one not in exclude]
+        hits: list[Hit] = []
+        for start in range(0, len(ids), 256):
+            chunk = ids[start : start + 256]
+            stored = self._index.fetch(collection, chunk)
+            for item_id in chunk:
+                item = stored.get(item_id)
+                if item is not None and passes(item.attributes, filters):
+                    hits.append(
+                        Hit(
+                            id=item.id,
+                            version=item.version,
+                            score=0.0,
+                            title=item.title,
+                            attributes=item.attributes,
+                            modalities=item.modalities,
+                            vectors={},
+                        )
+                    )
+                if len(hits) == limit:
+                    return hits
+        return hits
+
+    def _check(self, collection: str, filters: Filters) -> None:
+        known = self._index.attributes(collection)
+        for name in filters:
+            if name not in known:
+                raise RejectedError(
+                    f"no item has an attribute {name!r}",
+                    field=f"filters.{name}",
+                    remedy=f"there are: {', '.join(sorted(known)[:30]) or 'none yet'}",
+                )
+
+
+def passes(attributes: Mapping[str, Any], filters: Filters) -> bool:
+    """Whether an item's attributes meet all conditions, as the index judges them."""
+    return all(_meets(attributes.get(name), condition) for name, condition in filters.items())
+
+
+def _meets(value: Any, condition: Condition) -> bool:
+    values = value if isinstance(value, list) else [] if value is None else [value]
+    if condition.eq is not None and not _any_equal(values, [condition.eq]):
+        return False
+    if condition.any is not None and not _any_equal(values, condition.any):
+        return False
+    if condition.not_ is not None and _any_equal(values, condition.not_):
+        return False
+    if not condition.has_range:
+        return True
+    return any(_in_range(one, condition) for one in values)
+
+
+def _any_equal(values: list[Scalar], wanted: Collection[Any]) -> bool:
+    keys = {_key(one) for one in values}
+    return any(_key(one) in keys for one in wanted if not isinstance(one, list))
+
+
+def _key(value: Scalar) -> tuple[bool, Scalar]:
+    return isinstance(value, bool), value
+
+
+def _in_range(value: Scalar, condition: Condition) -> bool:
+    if isinstance(value, bool | str):
+        return False
+    return not (
+        (condition.gt is not None and not value > condition.gt)
+        or (condition.gte is not None and not value >= condition.gte)
+        or (condition.lt is not None and not value < condition.lt)
+        or (condition.lte is not None and not value <= condition.lte)
+    )

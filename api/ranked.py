@@ -1,0 +1,104 @@
+"""What serves now, and hits of the index as ranked results with their reasons."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from api.vectors import ItemVectors
+from encoders import Fusion
+from index import Hit
+from ranking import Projection, Query, explain
+
+NEW = "new"
+NOTHING_INDEXED = "nothing is indexed yet; publish items and wait until they are"
+
+
+@dataclass(frozen=True, slots=True)
+class Space:
+    """A collection, the fusion that filled it, and the projection that queries it."""
+
+    collection: str
+    fusion: Fusion
+    projection: Projection
+
+    def facts(self) -> dict[str, str]:
+        """Which artifacts produced an answer."""
+        return {
+            "collection": self.collection,
+            "fusion": self.fusion.version,
+            "projection": self.projection.version,
+        }
+
+
+def explained(
+    space: Space, query: Query, hits: Sequence[Hit], vectors: ItemVectors
+) -> list[dict[str, Any]]:
+    """Hits of a query on "rank", best first, each score split by modality block and bias.
+
+    The order is that of the scores shown, which are the store's to within float32 rounding;
+    equal ones are in order of id. A hit whose item is gone by now is left out.
+    """
+    held = vectors.of_hits(space.collection, hits)
+    kept = [hit for hit in hits if hit.id in held]
+    if not kept:
+        return []
+    matrix = np.stack([held[hit.id].vector for hit in kept])
+    told = explain(query, matrix, space.projection.layout)
+    order = sorted(range(len(kept)), key=lambda at: (-told[at].score, kept[at].id))
+    return [
+        _result(
+            rank,
+            kept[at],
+            held[kept[at].id].version,
+            told[at].score,
+            told[at].parts,
+            told[at].reason(set(kept[at].modalities)),
+        )
+        for rank, at in enumerate(order, 1)
+    ]
+
+
+def within(modality: str, hits: Sequence[Hit]) -> list[dict[str, Any]]:
+    """Hits of one modality's own vectors: the cosine is the score and its only part."""
+    return [
+        _result(rank, hit, hit.version, hit.score, {modality: hit.score}, modality)
+        for rank, hit in enumerate(hits, 1)
+    ]
+
+
+def newest(hits: Sequence[Hit]) -> list[dict[str, Any]]:
+    """Items for somebody of whom nothing is known: the newest first, without a score."""
+    return [_result(rank, hit, hit.version, 0.0, {}, NEW) for rank, hit in enumerate(hits, 1)]
+
+
+def _result(
+    rank: int, hit: Hit, version: int, score: float, parts: dict[str, float], reason: str
+) -> dict[str, Any]:
+    return {
+        "rank": rank,
+        "id": hit.id,
+        "version": version,
+        "title": hit.title,
+        "score": score,
+        "parts": parts,
+        "reason": reason,
+        "modalities": hit.modalities,
+        "attributes": hit.attributes,
+    }
+
+
+def answer_of(
+    results: list[dict[str, Any]], notes: list[str], space: Space | None, started: float
+) -> dict[str, Any]:
+    """A RankedAnswer as plain values; `started` is time.perf_counter() of the request."""
+    return {
+        "results": results,
+        "notes": notes,
+        "model": space.facts() if space is not None else {},
+        "took_ms": round((time.perf_counter() - started) * 1e3, 3),
+    }

@@ -1,0 +1,165 @@
+"""POST /v1/recommend: who asks becomes one query, its hits become explained results."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from api.models import Models
+from api.newest import Newest
+from api.problems import ProblemError, field_error, invalid_fields
+from api.ranked import NOTHING_INDEXED, Space, answer_of, explained, newest
+from api.schemas import RecommendRequest
+from api.spaces import Spaces
+from api.vectors import ItemVectors
+from catalog import Catalog, InteractionRecord, ItemState
+from domain.settings import RankingSettings
+from domain.users import User
+from encoders import render_profile
+from index import ItemIndex
+from ranking import history_vector, user_vector
+
+DAY_S = 86_400.0
+SEEN_ITEMS = 10_000
+NOTHING_KNOWN = "nothing is known of the user that ranks items, so these are the newest"
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """What the ledger and the request say of who asks."""
+
+    prompt: str
+    interactions: Sequence[InteractionRecord]
+    seen: frozenset[str]
+
+
+class Recommender:
+    """Blocking; called in a worker thread, one hop for the whole composition."""
+
+    def __init__(
+        self,
+        *,
+        catalog: Catalog,
+        index: ItemIndex,
+        models: Models,
+        spaces: Spaces,
+        vectors: ItemVectors,
+        settings: RankingSettings,
+    ) -> None:
+        self._catalog = catalog
+        self._index = index
+        self._models = models
+        self._spaces = spaces
+        self._vectors = vectors
+        self._settings = settings
+        self._newest = Newest(catalog, index)
+
+    def recommend(self, ask: RecommendRequest) -> dict[str, Any]:
+        """The answer as plain values, in the form of RankedAnswer.
+
+        Raises:
+            ProblemError: an unknown user (404) or liked item (422).
+            RejectedError: an unknown filter attribute.
+            RetryableError: a store or the models are not there.
+        """
+        started = time.perf_counter()
+        person = self._person(ask)
+        return self._spaces.use(lambda space: self._answer(ask, person, space, started))
+
+    def _answer(
+        self, ask: RecommendRequest, person: Person, space: Space | None, started: float
+    ) -> dict[str, Any]:
+        if space is None:
+            return answer_of([], [NOTHING_INDEXED], None, started)
+        notes: list[str] = []
+        history, count = self._history(space, ask.liked, person, notes)
+        embeddings = self._models.profile(person.prompt) if person.prompt else {}
+        user = user_vector(
+            space.fusion.blocks, embeddings, history, count, self._settings.profile_weight_k0
+        )
+        query = space.projection.query(user)
+        exclude = {*ask.liked, *person.seen} if ask.exclude_seen else set()
+        if query.is_zero:
+            hits = self._newest.items(space.collection, ask.limit, ask.filters, exclude)
+            return answer_of(newest(hits), [*notes, NOTHING_KNOWN], space, started)
+        hits = self._index.query(
+            space.collection,
+            query.vector,
+            limit=ask.limit,
+            filters=ask.filters or None,
+            exclude=exclude,
+            exact=ask.exact,
+        )
+        return answer_of(explained(space, query, hits, self._vectors), notes, space, started)
+
+    def _person(self, ask: RecommendRequest) -> Person:
+        user, interactions, seen = None, [], frozenset[str]()
+        if ask.user is not None:
+            record = self._catalog.user(ask.user)
+            user = record.user if record is not None else None
+            interactions = self._catalog.history(ask.user, self._settings.history_items)
+            if user is None and not interactions:
+                raise ProblemError(
+                    404,
+                    "not-found",
+                    f"no user {ask.user!r}",
+                    field="user",
+                    remedy="publish it with PUT /v1/users/{id}, or send profile or liked instead",
+                )
+            if ask.exclude_seen:
+                seen = frozenset(self._catalog.seen(ask.user, SEEN_ITEMS))
+        said = user or User(id="-")
+        if ask.profile is not None:
+            said = said.model_copy(update={"profile": ask.profile})
+        if ask.interests:
+            said = said.model_copy(update={"interests": ask.interests})
+        return Person(render_profile(said), interactions, seen)
+
+    def _history(
+        self, space: Space, liked: Sequence[str], person: Person, notes: list[str]
+    ) -> tuple[Any, int]:
+        """The decayed mean of what was liked and done, and of how many items it is."""
+        now = time.time()
+        ids = [*liked, *(one.item for one in person.interactions)]
+        if not ids:
+            return None, 0
+        held = self._vectors.of_items(space.collection, list(dict.fromkeys(ids)))
+        self._explain_absent(liked, held, notes)
+        weights = [1.0] * len(liked) + [one.weight for one in person.interactions]
+        ages_s = [0.0] * len(liked) + [now - one.time for one in person.interactions]
+        used = [at for at, item_id in enumerate(ids) if item_id in held]
+        if not used:
+            return None, 0
+        vector = history_vector(
+            np.stack([held[ids[at]].vector for at in used]),
+            [weights[at] for at in used],
+            [ages_s[at] for at in used],
+            self._settings.history_half_life_days * DAY_S,
+        )
+        return vector, len({ids[at] for at in used})
+
+    def _explain_absent(self, liked: Sequence[str], held: dict[str, Any], notes: list[str]) -> None:
+        """Liked items that are unknown are an error, those not indexed a note."""
+        absent = [(at, item_id) for at, item_id in enumerate(liked) if item_id not in held]
+        if not absent:
+            return
+        states = self._catalog.states([item_id for _, item_id in absent])
+        errors = []
+        for at, item_id in absent:
+            state = states[item_id][1] if item_id in states else None
+            if state is None or state is ItemState.DELETED:
+                errors.append(
+                    field_error(
+                        f"liked.{at}",
+                        f"no item {item_id!r}" + (": it was deleted" if state else ""),
+                        "publish it first, or leave it out",
+                    )
+                )
+            else:
+                notes.append(f"liked.{at}: item {item_id!r} is {state.value}, so it was left out")
+        if errors:
+            raise invalid_fields(errors)

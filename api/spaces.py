@@ -1,0 +1,37 @@
+"""The collection, fusion and projection that serve right now, as one coherent triple."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+from api.ranked import Space
+from index import MissingCollectionError
+from ranking import ProjectionStore
+from workers.serving import Serving
+
+T = TypeVar("T")
+
+
+class Spaces:
+    """Follows the serving alias, the fusion pointer and the projection pointer."""
+
+    def __init__(self, serving: Serving, projections: ProjectionStore) -> None:
+        self._serving = serving
+        self._projections = projections
+
+    def current(self) -> Space | None:
+        """What serves now; None before anything is indexed. Raises RetryableError."""
+        found = self._serving.current()
+        if found is None:
+            return None
+        collection, fusion = found
+        return Space(collection, fusion, self._projections.current(fusion))
+
+    def use(self, work: Callable[[Space | None], T]) -> T:
+        """Work with what serves now; once more when that collection was dropped meanwhile."""
+        try:
+            return work(self.current())
+        except MissingCollectionError:
+            self._serving.forget()
+            return work(self.current())
