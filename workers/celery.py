@@ -100,6 +100,10 @@ def _set_up_logging(loglevel: int | str | None = None, **_: Any) -> None:
     level = logging.getLevelName(loglevel) if isinstance(loglevel, int) else loglevel
     asked = level if level and level.upper() != "WARNING" else chosen.log_level
     configure_logging(asked.lower(), chosen.log_format)
+    if asked.lower() != "debug":
+        # Two lines per message that say less than the one line per item.
+        for chatty in ("celery.worker.strategy", "celery.app.trace"):
+            logging.getLogger(chatty).setLevel(logging.WARNING)
 
 
 @signals.celeryd_after_setup.connect

@@ -10,7 +10,7 @@ from domain.errors import RejectedError, RetryableError
 from domain.settings import LANES, settings
 from workers.queues import CONTROL, broker_answers
 
-BROKER_PATIENCE_S = 20.0
+BROKER_PATIENCE_S = 20
 
 
 def run_worker(

@@ -7,9 +7,11 @@ postpones it without counting.
 
 from __future__ import annotations
 
+import os
+import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -39,6 +41,12 @@ if TYPE_CHECKING:
     from workers.collection import Active, Collections
     from workers.fetch import MediaFetcher
     from workers.fetch_types import MediaKind
+
+BATCHES_ENCODING = max(2, os.cpu_count() or 1)
+"""Batches of more than one item in the encoders at once, so that a live item finds at most so
+many ahead of it. Fetching for the next ones goes on meanwhile."""
+
+ENCODING_WAIT_S = 600.0
 
 log = logger(__name__)
 
@@ -101,6 +109,7 @@ class Pipeline:
         self._models = models
         self._prefix = f"{alias}-"
         self._max_attempts = max_attempts
+        self._turns = threading.BoundedSemaphore(BATCHES_ENCODING)
 
     def run(self, pairs: Sequence[Pair]) -> Report:
         """Bring these versions into the index, or out of it.
@@ -209,7 +218,8 @@ class Pipeline:
     def _encode(self, works: Sequence[Work]) -> None:
         if not works:
             return
-        encoded = self._encoders.encode_items([_inputs(work) for work in works])
+        with self._turn() if len(works) > 1 else nullcontext():
+            encoded = self._encoders.encode_items([_inputs(work) for work in works])
         sick = None
         for work, one in zip(works, encoded, strict=True):
             work.media.clear()
@@ -222,6 +232,15 @@ class Pipeline:
                 continue
             sick = sick or self._sickness()
             work.outcome = Postponed(work.pair, sick) if sick else Retry(work.pair, str(one.error))
+
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        if not self._turns.acquire(timeout=ENCODING_WAIT_S):
+            raise RetryableError("the encoders did not get to this batch in time")
+        try:
+            yield
+        finally:
+            self._turns.release()
 
     def _sickness(self) -> str:
         """Why the encoders can take no work, empty if they can: then the input was to blame."""

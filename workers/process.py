@@ -8,6 +8,7 @@ from typing import Any
 
 from celery import bootsteps, signals
 from celery.worker import state
+from celery.worker.control import inspect_command
 from prometheus_client import start_http_server
 
 from domain.errors import FirstlightError, RejectedError, RetryableError
@@ -90,6 +91,16 @@ def _watch(held: runtime.Runtime, stopping: threading.Event) -> None:
         except RetryableError as error:
             give_up(str(error), held.settings.worker.soft_shutdown_s)
             return
+
+
+@inspect_command()
+def readiness(_: Any) -> dict[str, str]:
+    """Whether this worker's encoders can take work."""
+    try:
+        runtime.runtime().check()
+    except FirstlightError as error:
+        return {"error": str(error)}
+    return {"ok": "ready"}
 
 
 def give_up(reason: str, soft_shutdown_s: float) -> None:

@@ -43,7 +43,7 @@ def queue_depths(app: Celery) -> dict[str, int]:
     return depths
 
 
-def broker_answers(app: Celery, timeout_s: float) -> None:
+def broker_answers(app: Celery, timeout_s: int) -> None:
     """Return once the broker takes a connection.
 
     Raises:

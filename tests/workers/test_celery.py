@@ -1,0 +1,100 @@
+"""The Celery app as operators meet it."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from domain.errors import RejectedError
+from domain.settings import LANES, load_settings
+from tests.fixtures.valkey import ROOT
+from workers.celery import configuration, create_app
+from workers.main import checked_lanes
+from workers.process import refuse_prefork
+from workers.queues import CONTROL
+
+
+def test_a_message_is_acknowledged_when_its_work_is_done_and_nothing_is_unpickled() -> None:
+    conf = configuration(load_settings())
+    assert conf["task_acks_late"]
+    assert conf["task_reject_on_worker_lost"]
+    assert conf["worker_prefetch_multiplier"] == 1
+    assert conf["accept_content"] == ["json"]
+    assert conf["result_backend"] is None
+    assert conf["worker_pool"] == "threads"
+    assert conf["broker_transport_options"]["unacked_restore_interval"] == 1
+    assert conf["broker_transport_options"]["unacked_restore_throttle"] == 1
+
+
+def test_another_broker_gets_no_options_that_only_redis_knows() -> None:
+    conf = configuration(load_settings(broker={"url": "amqp://guest@127.0.0.1//"}))
+    assert conf["broker_transport_options"] == {}
+
+
+def test_every_lane_is_a_queue_and_every_task_is_known() -> None:
+    app = create_app(load_settings())
+    assert set(app.amqp.queues) == {*LANES, CONTROL}
+    app.loader.import_default_modules()
+    app.finalize()
+    assert {
+        "firstlight.index_items",
+        "firstlight.publish",
+        "firstlight.reconcile",
+        "firstlight.fit_fusion",
+        "firstlight.reindex",
+    } <= set(app.tasks)
+
+
+def test_long_work_goes_to_the_train_lane() -> None:
+    app = create_app(load_settings())
+    for task in ("firstlight.fit_fusion", "firstlight.reindex"):
+        assert app.amqp.router.route({}, task)["queue"].name == "train"
+    assert app.amqp.router.route({}, "firstlight.publish")["queue"].name == CONTROL
+
+
+def test_a_wrong_setting_ends_celery_with_one_line(tmp_path: Path) -> None:
+    environment = os.environ | {"FIRSTLIGHT_WORKER_CONCURRENCY": "many"}
+    ended = subprocess.run(
+        [sys.executable, "-m", "celery", "-A", "workers", "report"],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert ended.returncode != 0
+    assert "Traceback" not in ended.stderr
+    assert "FIRSTLIGHT_WORKER_CONCURRENCY" in ended.stderr
+
+
+def test_what_only_sends_messages_loads_no_model() -> None:
+    code = (
+        "import workers.celery, workers.publish, workers.tasks, sys; print('torch' in sys.modules)"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    assert ended.stdout.strip() == "False"
+
+
+def test_prefork_with_cuda_is_refused() -> None:
+    with pytest.raises(RejectedError, match="threads"):
+        refuse_prefork("celery.concurrency.prefork", "cuda")
+    refuse_prefork("celery.concurrency.prefork", "cpu")
+    refuse_prefork("celery.concurrency.thread", "cuda")
+
+
+def test_only_lanes_can_be_served() -> None:
+    assert checked_lanes("text, image") == ["text", "image"]
+    with pytest.raises(RejectedError, match="no lane vidoe; use some of text,image"):
+        checked_lanes("text,vidoe")
+    with pytest.raises(RejectedError):
+        checked_lanes(" ,")
