@@ -25,6 +25,10 @@ from domain.errors import RejectedError, RetryableError
 from workers.durable import write_durably
 
 
+class BusyError(RejectedError):
+    """Somebody else holds the lock."""
+
+
 @dataclass(frozen=True, slots=True)
 class CollectionRecord:
     """One collection.
@@ -36,7 +40,7 @@ class CollectionRecord:
         generation: 1, or more when `firstlight reindex` rebuilt the same vector space.
         replaces: the collection that was served when this one was made; kept for rollback.
         copied: filled by re-fusing what `replaces` holds, not by encoding again.
-        made_at: seconds since 1970.
+        made_at: seconds since 1970; when it was made, or chosen to take over the alias.
     """
 
     collection: str
@@ -120,13 +124,13 @@ class Registry:
         """One fit, reindex or completion at a time, over all processes on this data directory.
 
         Raises:
-            RejectedError: another one is at it.
+            BusyError: another one is at it.
         """
         with (self._folder / "lock").open("ab") as held:
             try:
                 fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:
-                raise RejectedError(
+                raise BusyError(
                     "a fit or reindex is under way", remedy="wait for it: `firstlight status`"
                 ) from None
             yield

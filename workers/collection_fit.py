@@ -1,0 +1,145 @@
+"""`firstlight fit-fusion`: statistics from what is served, and a collection that uses them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from domain.errors import FirstlightError, RejectedError
+from domain.log import logger
+from domain.vectors import Matrix, Vector
+from encoders import Fusion
+from workers.collection_copy import Copier
+from workers.collection_registry import CollectionRecord
+from workers.collection_settle import Dispatch, Settled, settle_alone
+
+if TYPE_CHECKING:
+    from workers.runtime import Runtime
+
+QUERY_TEXTS = 256
+"""Titles that stand for what people will ask in words."""
+
+log = logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Fit:
+    """What came of it.
+
+    Attributes:
+        fusion: version that was fitted, or that was there already and is unchanged.
+        collection: that uses it.
+        items: whose vectors the statistics come from.
+        copied: items re-fused.
+        settled: the rest of the way; its goal is None once the collection serves.
+    """
+
+    fusion: str
+    collection: str
+    items: int
+    copied: int
+    settled: Settled | None
+
+
+def fit_fusion(held: Runtime, dispatch: Dispatch, *, only_first: bool = False) -> Fit | None:
+    """Fit the fusion from the raw vectors of the served collection and move everything to it.
+
+    No encoder runs but the text tower of the pictures, on a few titles. Reading and writing go on
+    throughout. Killed at any moment, it may be called again; what was half copied is dropped.
+
+    Args:
+        only_first: do nothing (None) where a fit is in use already.
+
+    Raises:
+        RejectedError: too few items, another fit or reindex is under way, or the encoders have
+            changed since the served collection was made.
+        RetryableError: the ledger or the index does not answer.
+    """
+    collections = held.collections
+    with collections.registry.exclusive():
+        settled = settle_alone(held, dispatch)
+        if settled is not None and settled.goal is not None:
+            raise RejectedError(
+                f"collection {settled.goal} is still being filled ({settled.waiting} items or"
+                " more to go)",
+                remedy="wait until it serves: `firstlight status`",
+            )
+        active = collections.active()
+        if only_first and not active.fusion.version.startswith("passthrough"):
+            return None
+        served = _served(held)
+        samples, titles = _samples(held, served.collection)
+        least = held.settings.fusion.min_items
+        if len(samples) < least:
+            raise RejectedError(
+                f"{len(samples)} items are indexed, statistics need {least}",
+                remedy="publish more, or lower FIRSTLIGHT_FUSION_MIN_ITEMS",
+            )
+        fusion = Fusion.fit(
+            samples,
+            held.encoders.dims,
+            block_dim=held.settings.fusion.block_dim,
+            weights=held.settings.fusion.weights,
+            query_samples=_query_samples(held, titles),
+        )
+        if fusion.version == served.fusion:
+            return Fit(fusion.version, served.collection, len(samples), 0, None)
+        collections.fusions.add(fusion)
+        record = collections.record(fusion, replaces=served.collection, copied=True)
+        copied = _fill(held, served, record)
+        collections.registry.aim(record)
+        log.info("fusion_fitted", fusion=fusion.version, items=len(samples), copied=copied)
+        return Fit(
+            fusion.version, record.collection, len(samples), copied, settle_alone(held, dispatch)
+        )
+
+
+def _served(held: Runtime) -> CollectionRecord:
+    serving = held.index.serving()
+    record = held.collections.registry.get(serving) if serving is not None else None
+    if record is None or record.encoders != held.collections.encoders:
+        raise RejectedError(
+            f"collection {serving} was not made with this worker's encoders",
+            remedy="run `firstlight reindex` first",
+        )
+    return record
+
+
+def _samples(held: Runtime, collection: str) -> tuple[list[dict[str, Vector]], list[str]]:
+    """Raw vectors of at most `sample_items` items, and some of their titles. The index hands
+    items out by a hash of their id, so the first ones are a fair sample."""
+    samples: list[dict[str, Vector]] = []
+    titles: list[str] = []
+    most = held.settings.fusion.sample_items
+    for batch in held.index.scroll(collection, with_vectors=list(held.encoders.dims)):
+        for item in batch:
+            if item.vectors:
+                samples.append(item.vectors)
+            if item.title.strip() and len(titles) < QUERY_TEXTS:
+                titles.append(item.title)
+        if len(samples) >= most:
+            break
+    return samples[:most], titles
+
+
+def _query_samples(held: Runtime, titles: Sequence[str]) -> dict[str, Matrix]:
+    if not titles:
+        return {}
+    try:
+        encoded = held.encoders.image_text.encode(titles)
+    except FirstlightError as error:
+        log.warning("no_query_statistics", reason=str(error))
+        return {}
+    vectors = [one for one in encoded if not isinstance(one, FirstlightError)]
+    return {"image_text": np.stack(vectors)} if vectors else {}
+
+
+def _fill(held: Runtime, served: CollectionRecord, record: CollectionRecord) -> int:
+    """Copy all that is served into the new collection, while workers still write to the old."""
+    target = held.collections.open(record)
+    held.collections.registry.put(record)
+    held.collections.ensure(target)
+    return Copier(held.catalog, held.index, served.collection, target).all()
