@@ -23,7 +23,8 @@ from index.server.bodies import Body
 from index.server.effects import DropIndex, Effect, PutIndex
 from index.server.engine import new_shard, open_shard, sync_tree
 from index.server.files import read_json, write_json
-from index.server.journal import Journal
+from index.server.graph import Coverage, build_due
+from index.server.journal import Journal, Position, sync_folder
 from index.server.replay import replay
 from index.server.spec import CollectionSpec, Defaults, edge_config, parse_spec
 from index.server.writer import Writer
@@ -54,11 +55,16 @@ class Collection:
         self.indexes: dict[str, Any] = meta["indexes"]
         self.state = "green"
         self.build_error = ""
-        self.held_segment: int | None = None
-        """Journal segments from this one on are kept for a build that is under way."""
+        self.building = threading.Lock()
+        """Held while a graph is built."""
+        self.closing = False
+        self._held_segment: int | None = None
+        self._next_coverage: Coverage | None = None
         self._flushing = threading.Lock()
         self._dirty_since: float | None = None
-        self.shard_folder = folder / read_json(folder / "current.json")["shard"]
+        current = read_json(folder / "current.json")
+        self.shard_folder = folder / current["shard"]
+        self.coverage = Coverage.from_json(current["graph"])
         self._remove_leftovers()
         self.journal = Journal(folder / "journal")
         self.shard = open_shard(self.shard_folder, edge_config(self.spec, defaults))
@@ -76,11 +82,11 @@ class Collection:
         fresh = folder.with_name(f".new-{folder.name}")
         shutil.rmtree(fresh, ignore_errors=True)
         new_shard(fresh / "shard-1", edge_config(spec, defaults)).close()
-        write_json(fresh / "current.json", {"shard": "shard-1"})
+        write_json(fresh / "current.json", {"shard": "shard-1", "graph": Coverage().to_json()})
         _write_meta(fresh, name, spec, {})
         sync_tree(fresh)
         fresh.rename(folder)
-        sync_tree(folder.parent)
+        sync_folder(folder.parent)
         return cls(folder, defaults)
 
     def points_count(self) -> int:
@@ -97,6 +103,9 @@ class Collection:
         """Note an effect that is durable and visible; on the writer's thread."""
         if self._dirty_since is None:
             self._dirty_since = time.monotonic()
+        self.coverage.note(effect)
+        if self._next_coverage is not None:
+            self._next_coverage.note(effect)
         match effect:
             case PutIndex(field, schema):
                 self.indexes = {**self.indexes, field: schema}
@@ -128,37 +137,87 @@ class Collection:
         interpreter's lock and while writes go on.
         """
         with self._flushing:
-            folder = self.shard_folder
-            sync_tree(folder)
+            sync_tree(self.shard_folder)
             number = self._writer.between(self._flush_engine).result()
-            sync_tree(folder)
-            held = self.held_segment
+            sync_tree(self.shard_folder)
+            held = self._held_segment
             self.journal.drop_before(number if held is None else min(number, held))
 
     def _flush_engine(self) -> int:
         number = self.journal.rotate()
         self.shard.flush()
+        self._write_current()
         self._dirty_since = None
         return number
+
+    def _write_current(self) -> None:
+        current = {"shard": self.shard_folder.name, "graph": self.coverage.to_json()}
+        write_json(self.folder / "current.json", current)
+
+    # -- a new graph ---------------------------------------------------------------------
+
+    def build_due(self) -> bool:
+        """Whether a graph should be built now."""
+        return build_due(self.points_count(), self.coverage, self.spec, self.defaults)
+
+    def between_writes(self, run: Callable[[], T]) -> Future[T]:
+        """See Writer.between."""
+        return self._writer.between(run)
+
+    def begin_build(self) -> Position:
+        """Keep the journal from here on, for replay; between two writes."""
+        position = self.journal.position()
+        self._held_segment = position.segment
+        self._next_coverage = Coverage(points=1)
+        return position
+
+    def end_build(self) -> None:
+        """Let the journal go again."""
+        self._held_segment = None
+        self._next_coverage = None
+
+    def swap(self, shard: edge.EdgeShard, folder: Path, points: int) -> edge.EdgeShard:
+        """Serve another engine that holds the same points; between two writes.
+
+        Args:
+            points: how many its graph was built over.
+
+        Returns:
+            The engine that served until now.
+        """
+        old = self.shard
+        self.shard_folder = folder
+        self.coverage = self._next_coverage or Coverage()
+        self.coverage.points = points
+        self._write_current()
+        self.shard = shard
+        return old
 
     # -- life ----------------------------------------------------------------------------
 
     def close(self) -> None:
         """Finish queued writes, flush, and let the files go."""
-        if self._dirty_since is not None:
-            self.flush()
-        self._writer.stop()
-        self.journal.close()
-        self.shard.close()
+        self.closing = True
+        with self.building:
+            if self._dirty_since is not None:
+                self.flush()
+            self._writer.stop()
+            self.journal.close()
+            self.shard.close()
+
+    def detach(self) -> None:
+        """Refuse further writes and stop everything but reads; `remove` may follow."""
+        self.closing = True
+        with self.building, self._flushing:
+            self._writer.stop()
+            self.journal.close()
 
     def remove(self) -> None:
-        """Close without saving and delete the files."""
-        self._writer.stop()
-        self.journal.close()
-        self.shard.close()
+        """Delete the files of a detached collection whose engine is closed."""
         doomed = self.folder.with_name(f".deleted-{self.folder.name}")
         shutil.rmtree(doomed, ignore_errors=True)
         self.folder.rename(doomed)
+        sync_folder(doomed.parent)
         shutil.rmtree(doomed)
 
     def _remove_leftovers(self) -> None:
@@ -166,20 +225,6 @@ class Collection:
         for path in self.folder.glob("shard-*"):
             if path != self.shard_folder:
                 shutil.rmtree(path)
-
-    def swap(self, shard: edge.EdgeShard, folder: Path) -> edge.EdgeShard:
-        """Serve another engine that holds the same points; on the writer's thread.
-
-        Returns:
-            The engine that served until now.
-        """
-        write_json(self.folder / "current.json", {"shard": folder.name})
-        old, self.shard, self.shard_folder = self.shard, shard, folder
-        return old
-
-    def between_writes(self, run: Callable[[], T]) -> Future[T]:
-        """See Writer.between."""
-        return self._writer.between(run)
 
 
 def _write_meta(folder: Path, name: str, spec: CollectionSpec, indexes: dict[str, Any]) -> None:

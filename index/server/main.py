@@ -20,6 +20,7 @@ from domain.settings import load_settings
 from index.server.app import create_app
 from index.server.registry import Registry
 from index.server.spec import Defaults
+from index.server.upkeep import Upkeep
 
 log = logger(__name__)
 
@@ -95,7 +96,7 @@ def serve(
                 server_header=False,
                 timeout_graceful_shutdown=STOP_S,
             )
-            asyncio.run(_run(_Server(config), listener))
+            asyncio.run(_run(_Server(config), listener, registry))
         finally:
             registry.close()
             log.info("index server stopped", data_dir=str(data_dir))
@@ -109,15 +110,19 @@ class _Server(uvicorn.Server):
         yield
 
 
-async def _run(server: _Server, listener: socket.socket) -> None:
+async def _run(server: _Server, listener: socket.socket, registry: Registry) -> None:
     def stop() -> None:
         server.should_exit = True
 
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop)
-    log.info("index server ready", address=_address(listener))
-    await server.serve(sockets=[listener])
+    upkeep = Upkeep(registry, loop)
+    try:
+        log.info("index server ready", address=_address(listener))
+        await server.serve(sockets=[listener])
+    finally:
+        await asyncio.to_thread(upkeep.stop)
 
 
 def _address(listener: socket.socket) -> str:

@@ -59,7 +59,7 @@ def info_json(collection: Collection) -> Json:
     return {
         "status": collection.state,
         "optimizer_status": {"error": collection.build_error} if collection.build_error else "ok",
-        "indexed_vectors_count": info.indexed_vectors_count,
+        "indexed_vectors_count": collection.coverage.indexed,
         "points_count": info.points_count,
         "segments_count": info.segments_count,
         "config": collection.spec.to_info(collection.defaults),

@@ -56,6 +56,8 @@ async def delete_collection(request: Request) -> bool:
     taken = await asyncio.to_thread(registry.take_out, request.path_params["name"])
     if taken is None:
         return False
+    await asyncio.to_thread(taken.detach)
+    taken.shard.close()
     await asyncio.to_thread(taken.remove)
     return True
 

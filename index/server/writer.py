@@ -15,6 +15,7 @@ import qdrant_edge as edge
 from domain.log import logger
 from index.server.effects import Effect, apply, encode, touched
 from index.server.engine import engine_errors
+from index.server.errors import missing
 from index.server.journal import Journal
 from index.server.points import PointId
 from index.server.writes import Intent
@@ -63,6 +64,8 @@ class Writer:
         self._shard = shard
         self._applied = applied
         self._queue: SimpleQueue[_Write | _Between | None] = SimpleQueue()
+        self._stopped = False
+        self._stopping = threading.Lock()
         self._thread = threading.Thread(target=self._run, name=f"writer-{name}", daemon=True)
         self._thread.start()
 
@@ -75,7 +78,7 @@ class Writer:
         done: Future[int] = Future()
         done.set_running_or_notify_cancel()
         if intents:
-            self._queue.put(_Write(deque(intents), done))
+            self._put(_Write(deque(intents), done))
         else:
             done.set_result(self._journal.sequence)
         return done
@@ -83,12 +86,20 @@ class Writer:
     def between(self, run: Callable[[], T]) -> Future[T]:
         """Run something on the writer's thread while no write is under way."""
         done: Future[T] = Future()
-        self._queue.put(_Between(run, done))
+        self._put(_Between(run, done))
         return done
 
+    def _put(self, entry: _Write | _Between) -> None:
+        with self._stopping:
+            if self._stopped:
+                raise missing("the collection is closing")
+            self._queue.put(entry)
+
     def stop(self) -> None:
-        """Finish what is queued, then end the thread."""
-        self._queue.put(None)
+        """Finish what is queued, refuse what comes later, and end the thread."""
+        with self._stopping:
+            self._stopped = True
+            self._queue.put(None)
         self._thread.join()
 
     def _run(self) -> None:
