@@ -1,8 +1,10 @@
 """Fixtures shared by all tests; each lives in tests/fixtures beside what it starts."""
 
 pytest_plugins: list[str] = [
+    "tests.fixtures.postgres",
     "tests.fixtures.encoders",
     "tests.fixtures.index_server",
     "tests.fixtures.media_server",
     "tests.fixtures.valkey",
+    "tests.fixtures.shop",
 ]

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from catalog import Catalog, Due, Indexed, ItemRecord, ItemState, Pair
+from catalog import Catalog, Due, ItemRecord, ItemState, Pair
 from domain.log import logger
 from index import ItemIndex
 from workers.collection_copy import Copier
@@ -189,17 +189,11 @@ class _Completion:
     def _tell(self, records: Sequence[ItemRecord]) -> None:
         """Let the ledger say which collection these items are in now."""
         moved = [
-            Indexed(
-                Pair(record.id, record.version),
-                self._goal.fingerprint,
-                record.models or {},
-                record.failures,
-            )
+            Pair(record.id, record.version)
             for record in records
             if record.fingerprint != self._goal.fingerprint
         ]
-        if moved:
-            self._catalog.finish(moved)
+        self._catalog.moved(moved, self._goal.fingerprint)
 
 
 def _pages(catalog: Catalog, state: ItemState) -> Iterator[list[ItemRecord]]:
