@@ -93,7 +93,7 @@ def _services(settings: Settings, workers: int, flower: bool) -> Iterator[Servic
     if settings.broker.url is None:
         yield Service(
             "broker",
-            tuple(valkey.command(settings)),
+            tuple(valkey.valkey_command(settings)),
             lambda: _ping_broker(settings),
             settings.broker.port,
             "FIRSTLIGHT_BROKER_PORT",

@@ -48,6 +48,12 @@ def print_json(value: Any) -> None:
     sys.stdout.buffer.flush()
 
 
+def print_json_line(value: Any) -> None:
+    """One JSON object on one line, for output without end."""
+    sys.stdout.buffer.write(orjson.dumps(value) + b"\n")
+    sys.stdout.buffer.flush()
+
+
 def fail(error: FirstlightError) -> None:
     """An expected error, on standard error."""
     errors.print(f"error: {error}", style="red", markup=False)

@@ -102,11 +102,11 @@ def index_server(
     ] = None,
 ) -> None:
     """Run the embedded index server: Qdrant's engine behind Qdrant's REST API."""
-    from index.server.main import serve
+    from index.server.main import main
 
-    current = settings()
-    configure_logging(current.log_level, current.log_format)
-    serve(current, uds=uds)
+    code = main([] if uds is None else ["--uds", str(uds)])
+    if code:
+        raise typer.Exit(code)
 
 
 def register(app: typer.Typer) -> None:
