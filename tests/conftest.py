@@ -5,6 +5,8 @@ pytest_plugins: list[str] = [
     "tests.fixtures.encoders",
     "tests.fixtures.index_server",
     "tests.fixtures.media_server",
+    "tests.fixtures.stores",
     "tests.fixtures.valkey",
+    "tests.fixtures.worker",
     "tests.fixtures.shop",
 ]

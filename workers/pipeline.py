@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from catalog import (
     Catalog,
@@ -36,6 +36,7 @@ from domain.vectors import RANK, Vector
 from encoders import EncodedItem, Encoders, ItemInputs, render_item
 from index import ItemIndex, ItemPoint
 from workers import metrics
+from workers.isolation import Isolation
 
 if TYPE_CHECKING:
     from workers.collection import Active, Collections
@@ -47,6 +48,11 @@ BATCHES_ENCODING = max(2, os.cpu_count() or 1)
 many ahead of it. Fetching for the next ones goes on meanwhile."""
 
 ENCODING_WAIT_S = 600.0
+
+TRIED_BEFORE = "an earlier attempt ended without an outcome; it is tried alone"
+
+Fetched: TypeAlias = "dict[Pair, list[tuple[str, MediaKind, bytes | FirstlightError]]]"
+"""The media of each pair: field name, kind, and content or why there is none."""
 
 log = logger(__name__)
 
@@ -98,6 +104,7 @@ class Pipeline:
         fetcher: MediaFetcher,
         collections: Collections,
         models: Mapping[str, str],
+        isolation: Isolation,
         alias: str,
         max_attempts: int,
     ) -> None:
@@ -107,6 +114,7 @@ class Pipeline:
         self._fetcher = fetcher
         self._collections = collections
         self._models = models
+        self._isolation = isolation
         self._prefix = f"{alias}-"
         self._max_attempts = max_attempts
         self._turns = threading.BoundedSemaphore(BATCHES_ENCODING)
@@ -114,13 +122,32 @@ class Pipeline:
     def run(self, pairs: Sequence[Pair]) -> Report:
         """Bring these versions into the index, or out of it.
 
-        Stale, indexed and dead pairs are skipped. Whatever happens to one item, the ledger has
-        its outcome when this returns.
+        Stale, indexed and dead pairs are skipped, and what was taken before without an outcome
+        waits until it is sent alone. Whatever happens to one item, the ledger has its outcome
+        when this returns.
 
         Raises:
             RetryableError: the ledger does not answer; it sends the pairs again.
         """
-        claims = self._catalog.claim(pairs)
+        with self._isolation.together():
+            claims = self._catalog.claim(pairs)
+            suspects = [one for one in claims if one.attempts > 1 and one.item is not None]
+            if suspects:
+                self._catalog.finish([Postponed(one.pair, TRIED_BEFORE) for one in suspects])
+                claims = [one for one in claims if one not in suspects]
+            return self._run(pairs, claims, {})
+
+    def run_alone(self, pair: Pair) -> Report:
+        """As `run`, while no other item is under way in this process.
+
+        An item may kill its process, and then costs every item beside it an attempt. What can
+        be slow without being dangerous, fetching its media, is done in company.
+        """
+        ahead = self._fetch_ahead(pair)
+        with self._isolation.alone():
+            return self._run([pair], self._catalog.claim([pair]), ahead)
+
+    def _run(self, pairs: Sequence[Pair], claims: Sequence[Claim], ahead: Fetched) -> Report:
         if len(claims) < len(pairs):
             self._clear_ghosts(pairs, claims)
         if not claims:
@@ -128,7 +155,7 @@ class Pipeline:
         line = _Line(claims)
         try:
             self._delete(line)
-            self._index_items(line)
+            self._index_items(line, ahead)
         except RetryableError as error:
             line.postpone(str(error))
         except Exception as error:
@@ -164,7 +191,7 @@ class Pipeline:
             for pair in left
             if pair.id in states
             and states[pair.id][1] is ItemState.DELETED
-            and states[pair.id][0] > pair.version
+            and states[pair.id][0] >= pair.version
         ]
         if not ghosts:
             return
@@ -177,12 +204,14 @@ class Pipeline:
 
     # -- items ---------------------------------------------------------------------------
 
-    def _index_items(self, line: _Line) -> None:
+    def _index_items(self, line: _Line, ahead: Fetched) -> None:
         if not line.works:
             return
         active = self._collections.active()
         with line.stage("fetch"):
-            self._fetch(line.works)
+            fetched = ahead or self._fetch([(work.pair, work.item) for work in line.works])
+            for work in line.works:
+                self._take(work, fetched.get(work.pair, []))
         with line.stage("encode"):
             self._encode([work for work in line.works if work.outcome is None])
         with line.stage("fuse"):
@@ -196,24 +225,39 @@ class Pipeline:
             self._check(line, active, points)
         line.active = active
 
-    def _fetch(self, works: Sequence[Work]) -> None:
-        wanted: list[tuple[Work, str, MediaKind, str]] = []
-        for work in works:
-            media = work.item.media
-            for position, reference in enumerate(media.images):
-                wanted.append((work, f"media.images[{position}]", "image", reference))
-            for position, reference in enumerate(media.audio):
-                wanted.append((work, f"media.audio[{position}]", "audio", reference))
+    def _fetch_ahead(self, pair: Pair) -> Fetched:
+        """The media of a pair that is not claimed yet; nothing if it is no longer wanted."""
+        record = self._catalog.item(pair.id)
+        if record is None or record.item is None or record.version != pair.version:
+            return {}
+        return self._fetch([(pair, record.item)])
+
+    def _fetch(self, items: Sequence[tuple[Pair, Item]]) -> Fetched:
+        wanted: list[tuple[Pair, str, MediaKind, str]] = []
+        for pair, item in items:
+            for position, reference in enumerate(item.media.images):
+                wanted.append((pair, f"media.images[{position}]", "image", reference))
+            for position, reference in enumerate(item.media.audio):
+                wanted.append((pair, f"media.audio[{position}]", "audio", reference))
         if not wanted:
-            return
-        fetched = self._fetcher.fetch_all([(kind, ref) for _, _, kind, ref in wanted])
-        for (work, name, kind, _), found in zip(wanted, fetched, strict=True):
-            if isinstance(found, bytes):
-                work.media.append((name, kind, found))
-            elif isinstance(found, RetryableError) and work.claim.attempts < self._max_attempts:
-                work.outcome = work.outcome or Retry(work.pair, f"{name}: {found}")
+            return {}
+        contents = self._fetcher.fetch_all([(kind, reference) for *_, kind, reference in wanted])
+        fetched: Fetched = {}
+        for (pair, name, kind, _), content in zip(wanted, contents, strict=True):
+            fetched.setdefault(pair, []).append((name, kind, content))
+        return fetched
+
+    def _take(
+        self, work: Work, fetched: Sequence[tuple[str, MediaKind, bytes | FirstlightError]]
+    ) -> None:
+        """What was fetched, into the work: content, a failure that is listed, or a retry."""
+        for name, kind, content in fetched:
+            if isinstance(content, bytes):
+                work.media.append((name, kind, content))
+            elif isinstance(content, RetryableError) and work.claim.attempts < self._max_attempts:
+                work.outcome = work.outcome or Retry(work.pair, f"{name}: {content}")
             else:
-                work.failures.append(MediaFailure(name, str(found)))
+                work.failures.append(MediaFailure(name, str(content)))
 
     def _encode(self, works: Sequence[Work]) -> None:
         if not works:
@@ -315,8 +359,7 @@ class Pipeline:
             if work.pair.id not in points:
                 continue
             version, state = states.get(work.pair.id, (0, ItemState.DELETED))
-            ours = version == work.pair.version
-            if ours and state in (ItemState.PENDING, ItemState.INDEXED):
+            if version == work.pair.version and state is not ItemState.DELETED:
                 work.outcome = Indexed(
                     work.pair,
                     fingerprint=active.fingerprint,

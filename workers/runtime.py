@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from domain.settings import Settings, settings
-from workers.isolation import Isolation
 
 if TYPE_CHECKING:
     from catalog import Catalog
@@ -29,7 +28,6 @@ class Runtime:
     fetcher: MediaFetcher
     collections: Collections
     pipeline: Pipeline
-    isolation: Isolation
 
     def check(self) -> None:
         """Raise RetryableError when the encoders can take no work. Cheap."""
@@ -60,18 +58,15 @@ def load(chosen: Settings) -> Runtime:
 
 def assemble(chosen: Settings, encoders: Encoders) -> Runtime:
     """Everything but the models, around these models."""
-    from catalog import Catalog, RetryPolicy
+    from catalog import Catalog
     from encoders import FusionStore
     from index import ItemIndex
     from workers.collection import Collections
     from workers.fetch import MediaFetcher
+    from workers.isolation import Isolation
     from workers.pipeline import Pipeline
 
-    catalog = Catalog.open(
-        chosen.catalog_url,
-        busy_timeout_s=chosen.catalog.busy_timeout_s,
-        retry=RetryPolicy.from_settings(chosen.worker),
-    )
+    catalog = Catalog.connect(chosen)
     index = ItemIndex.connect(chosen)
     fetcher = MediaFetcher(chosen.fetch, chosen.folder("uploads"))
     collections = Collections(
@@ -88,10 +83,11 @@ def assemble(chosen: Settings, encoders: Encoders) -> Runtime:
         fetcher=fetcher,
         collections=collections,
         models={report.name: report.model for report in encoders.describe()},
+        isolation=Isolation(),
         alias=chosen.index.alias,
         max_attempts=chosen.worker.max_attempts,
     )
-    return Runtime(chosen, catalog, index, encoders, fetcher, collections, pipeline, Isolation())
+    return Runtime(chosen, catalog, index, encoders, fetcher, collections, pipeline)
 
 
 _lock = threading.Lock()

@@ -48,9 +48,11 @@ def index_items(pairs: Sequence[tuple[str, int]], alone: bool = False) -> None:
     held = runtime()
     wanted = [Pair(item_id, version) for item_id, version in pairs]
     try:
-        with held.isolation.alone() if alone else held.isolation.together():
-            report = held.pipeline.run(wanted)
-        default_sender().dispatch(report.again)
+        if alone:
+            for pair in wanted:
+                default_sender().dispatch(held.pipeline.run_alone(pair).again)
+        else:
+            default_sender().dispatch(held.pipeline.run(wanted).again)
         if first_fit.is_due(held):
             default_sender().send_task("firstlight.fit_fusion", True)
     except RetryableError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,9 +19,12 @@ from domain.vectors import RANK
 from encoders import Fusion, ItemInputs
 from index import ItemIndex
 from tests.fixtures.worker import DIM, HashEncoders
+from workers.isolation import Isolation
 from workers.pipeline import Pipeline
 
 COLLECTION = "items-0123456789ab"
+
+pytestmark = pytest.mark.filterwarnings("ignore:Payload indexes have no effect in the local Qdrant")
 
 
 @dataclass
@@ -116,6 +120,7 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
         fetcher=shelf,
         collections=collections,
         models={"text": "hash-text", "image": "hash-image"},
+        isolation=Isolation(),
         alias="items",
         max_attempts=3,
     )
@@ -195,7 +200,7 @@ def test_each_outcome_stands_alone(bench: Bench) -> None:
     assert bench.state("bad") is ItemState.DEAD
     assert bench.reason("bad") == "told to"
     assert bench.state("flaky") is ItemState.PENDING
-    bench.pipeline.run([flaky])
+    bench.pipeline.run_alone(flaky)
     assert bench.state("flaky") is ItemState.INDEXED
     assert set(bench.stored()) == {"good", "flaky"}
 
@@ -231,9 +236,9 @@ def test_a_host_that_does_not_answer_gets_all_attempts_then_the_rest_is_indexed(
     bench.shelf.content["https://slow/1.png"] = RetryableError("no answer in 20 s")
     pair = bench.create("a", media={"images": ["https://slow/1.png"]})
     for _ in range(2):
-        assert isinstance(bench.pipeline.run([pair]).outcomes[0], Retry)
+        assert isinstance(bench.pipeline.run_alone(pair).outcomes[0], Retry)
         assert bench.state("a") is ItemState.PENDING
-    assert isinstance(bench.pipeline.run([pair]).outcomes[0], Indexed)
+    assert isinstance(bench.pipeline.run_alone(pair).outcomes[0], Indexed)
     record = bench.catalog.item("a")
     assert record is not None
     assert [tuple(one) for one in record.failures] == [("media.images[0]", "no answer in 20 s")]
@@ -272,9 +277,9 @@ def test_an_unexpected_failure_costs_every_item_one_attempt_and_is_told(bench: B
     outcomes = bench.pipeline.run([good, bad]).outcomes
     assert {type(one) for one in outcomes} == {Retry}
     assert bench.reason("bad") == "unexpected ZeroDivisionError: told to"
-    assert isinstance(bench.pipeline.run([good]).outcomes[0], Indexed)
+    assert isinstance(bench.pipeline.run_alone(good).outcomes[0], Indexed)
     for _ in range(2):
-        bench.pipeline.run([bad])
+        bench.pipeline.run_alone(bad)
     assert bench.state("bad") is ItemState.DEAD
 
 
@@ -378,32 +383,68 @@ def test_a_newer_version_that_died_meanwhile_takes_the_older_point_with_it(bench
     assert bench.state("a") is ItemState.DEAD
 
 
-def test_the_same_version_encoded_twice_at_once_is_indexed_once(bench: Bench) -> None:
+def test_a_second_message_of_what_is_under_way_does_not_encode_it_again(bench: Bench) -> None:
+    pair = bench.create("a", 1)
+
+    def meanwhile(_: Sequence[ItemInputs]) -> None:
+        assert bench.pipeline.run([pair]).outcomes == []
+
+    bench.encoders.before_encode = meanwhile
+    assert [type(one) for one in bench.pipeline.run([pair]).outcomes] == [Indexed]
+    assert bench.encoders.batches == [1]
+    assert bench.stored() == {"a": 1}
+    assert bench.state("a") is ItemState.INDEXED
+
+
+def test_what_was_taken_without_an_outcome_waits_to_be_tried_alone(bench: Bench) -> None:
+    pair, other = bench.create("a"), bench.create("b")
+    bench.catalog.claim([pair])
+    assert [one.pair for one in bench.pipeline.run([pair, other]).outcomes] == [other]
+    assert "tried alone" in bench.reason("a")
+    (due,) = bench.catalog.due(10, now=time.time() + 3600)
+    assert (due.pair, due.alone) == (pair, True)
+    assert isinstance(bench.pipeline.run_alone(pair).outcomes[0], Indexed)
+
+
+def test_alone_media_are_fetched_before_the_item_is_taken(bench: Bench) -> None:
+    pair = bench.create("a", media={"images": ["https://a/1.png"]})
+    fetch_all = bench.shelf.fetch_all
+
+    def fetch(references: Sequence[tuple[str, str]]) -> list[bytes | FirstlightError]:
+        record = bench.catalog.item("a")
+        assert record is not None
+        assert record.attempts == 0
+        bench.shelf.content["https://a/1.png"] = b"picture"
+        return fetch_all(references)
+
+    bench.shelf.fetch_all = fetch  # type: ignore[method-assign]
+    (outcome,) = bench.pipeline.run_alone(pair).outcomes
+    assert isinstance(outcome, Indexed)
+    assert set(outcome.models) == {"text", "image"}
+
+
+def test_an_item_given_up_while_its_worker_was_merely_slow_is_indexed(bench: Bench) -> None:
+    pair = bench.create("a", 1)
+
+    def meanwhile(_: Sequence[ItemInputs]) -> None:
+        bench.catalog.finish([Dead(pair, "held for dead")])
+
+    bench.encoders.before_encode = meanwhile
+    bench.pipeline.run([pair])
+    assert bench.stored() == {"a": 1}
+    assert bench.state("a") is ItemState.INDEXED
+
+
+def test_a_deletion_at_the_same_version_wins(bench: Bench) -> None:
     pair = bench.create("a", 1)
 
     def meanwhile(_: Sequence[ItemInputs]) -> None:
         bench.encoders.before_encode = None
-        assert isinstance(bench.pipeline.run([pair]).outcomes[0], Indexed)
+        bench.delete("a", 1)
 
     bench.encoders.before_encode = meanwhile
-    bench.pipeline.run([pair])
-    assert bench.stored() == {"a": 1}
-    assert bench.state("a") is ItemState.INDEXED
-
-
-def test_a_failure_of_the_slower_twin_does_not_undo_the_faster(bench: Bench) -> None:
-    pair = bench.create("a", 1, title="flaky:1")
-
-    def meanwhile(_: Sequence[ItemInputs]) -> None:
-        bench.encoders.before_encode = None
-        bench.encoders.seen["flaky:1"] = 1
-        bench.pipeline.run([pair])
-        bench.encoders.seen["flaky:1"] = 0
-
-    bench.encoders.before_encode = meanwhile
-    bench.pipeline.run([pair])
-    assert bench.stored() == {"a": 1}
-    assert bench.state("a") is ItemState.INDEXED
+    assert bench.pipeline.run([pair]).outcomes == []
+    assert bench.stored() == {}
 
 
 def test_a_ghost_left_by_a_killed_worker_goes_when_its_message_comes_back(bench: Bench) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -25,6 +26,9 @@ from workers.queues import queue_depths
 from workers.reconciler import reconcile
 
 pytestmark = pytest.mark.slow
+
+_aliases = itertools.count()
+"""The index server is shared; every test has an alias of its own."""
 
 
 @dataclass
@@ -86,7 +90,7 @@ def system(
     settings = load_settings(
         data_dir=tmp_path / "data",
         broker={"url": valkey.url},
-        index={"url": index_server.url},
+        index={"url": index_server.url, "alias": f"items{next(_aliases)}"},
         fusion={"min_items": 100_000},
         worker={
             "lease_s": 1.0,
