@@ -14,6 +14,7 @@ import socket
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,6 +29,11 @@ from workers import valkey
 
 LOG_BYTES = 10 * 2**20
 LOG_BACKUPS = 2
+LOG_LINES = 8
+LOG_LINE_CHARS = 500
+
+MOST_RESTARTS = 3
+"""A service that ended this often before it was ready is broken, not slow."""
 
 
 @dataclass(frozen=True)
@@ -151,11 +157,18 @@ def _ping_workers(expected: int) -> None:
         raise RetryableError(f"{len(answers)} of {expected} workers answer")
 
 
-def wait_ready(plan: Plan, *, timeout_s: float, ready: Callable[[Service, float], None]) -> None:
+def wait_ready(
+    plan: Plan,
+    *,
+    timeout_s: float,
+    ready: Callable[[Service, float], None],
+    restarts: Callable[[str], int] = lambda _name: 0,
+) -> None:
     """Wait until every service answers; `ready(service, seconds)` is called for each in turn.
 
     Raises:
-        RetryableError: one did not answer in time; the message ends with its last log lines.
+        RetryableError: one did not answer in time, or ended again and again; the message ends
+            with its last log lines.
     """
     started = time.monotonic()
     for service in plan.services:
@@ -164,15 +177,21 @@ def wait_ready(plan: Plan, *, timeout_s: float, ready: Callable[[Service, float]
                 service.ready()
                 break
             except (httpx.HTTPError, redis.RedisError, OSError, FirstlightError) as error:
-                if time.monotonic() - started > timeout_s:
-                    log = plan.log_file(service)
-                    tail = log.read_text(errors="replace").splitlines()[-15:]
-                    raise RetryableError(
-                        f"the {service.name} is not ready after {timeout_s:.0f} s ({error})",
-                        remedy=f"see {log}:\n" + "\n".join(tail),
-                    ) from None
+                waited = time.monotonic() - started
+                ended = restarts(service.name)
+                if waited > timeout_s:
+                    raise _not_ready(plan, service, f"not ready after {waited:.0f} s") from error
+                if ended >= MOST_RESTARTS:
+                    raise _not_ready(plan, service, f"ended {ended} times at its start") from error
                 time.sleep(0.1)
         ready(service, time.monotonic() - started)
+
+
+def _not_ready(plan: Plan, service: Service, what: str) -> RetryableError:
+    log = plan.log_file(service)
+    lines = log.read_text(errors="replace").splitlines() if log.exists() else []
+    tail = "\n".join(line[:LOG_LINE_CHARS] for line in lines[-LOG_LINES:])
+    return RetryableError(f"the {service.name} {what}", remedy=f"its log, {log}, ends:\n{tail}")
 
 
 class Supervisor:
@@ -183,6 +202,7 @@ class Supervisor:
 
         plan.check_ports()
         self.plan = plan
+        self._restarts: Counter[str] = Counter()
         run = plan.settings.folder("run")
         logging.getLogger("circus").setLevel(logging.CRITICAL)
         self._arbiter = get_arbiter(
@@ -225,14 +245,19 @@ class Supervisor:
 
         def watch() -> None:
             try:
-                wait_ready(self.plan, timeout_s=timeout_s, ready=on_service)
+                wait_ready(
+                    self.plan,
+                    timeout_s=timeout_s,
+                    ready=on_service,
+                    restarts=self._restarts.__getitem__,
+                )
             except FirstlightError as error:
                 failed(error)
             else:
                 ready()
-            self._report_restarts(stopping, on_restart)
 
-        threading.Thread(target=watch, name="ready", daemon=True).start()
+        for work in (watch, lambda: self._watch_restarts(stopping, on_restart)):
+            threading.Thread(target=work, daemon=True).start()
         try:
             self._arbiter.start()
         finally:
@@ -242,7 +267,7 @@ class Supervisor:
         """End `run` from another thread, as a SIGTERM from outside would."""
         os.kill(os.getpid(), signal.SIGTERM)
 
-    def _report_restarts(
+    def _watch_restarts(
         self, stopping: threading.Event, on_restart: Callable[[str, int], None]
     ) -> None:
         known: dict[str, set[int]] = {}
@@ -251,6 +276,7 @@ class Supervisor:
                 pids = {process.pid for process in list(watcher.processes.values())}
                 for pid in pids - known.get(watcher.name, pids):
                     if not stopping.is_set():
+                        self._restarts[watcher.name] += 1
                         on_restart(watcher.name, pid)
                 if pids:
                     known[watcher.name] = pids
