@@ -53,7 +53,7 @@ class ItemPoint:
         return sorted(name for name in self.vectors if name != RANK)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class StoredItem:
     """One item as the index holds it; `vectors` only those asked for, at their own length."""
 
@@ -67,7 +67,7 @@ class StoredItem:
     vectors: dict[str, Vector]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Hit:
     """One result. `score` is the dot product for "rank", the cosine for a raw vector."""
 
@@ -114,10 +114,13 @@ def fault(point: ItemPoint, dims: Mapping[str, int]) -> PermanentError | None:
                 "the models have changed: run `firstlight reindex`",
             )
         # One pass instead of three: the squared length is NaN or inf where any element is.
-        length = float(np.dot(vector, vector))
+        with np.errstate(over="ignore", invalid="ignore"):
+            length = float(np.dot(vector, vector))
         if not np.isfinite(length):
             if np.isfinite(vector).all():
-                return _refused(point, f"vector {name!r} is too long to be squared", "encode again")
+                return _refused(
+                    point, f"vector {name!r} is too long to be squared", "encode it again"
+                )
             return _refused(point, f"vector {name!r} holds NaN or infinity", "encode it again")
         if length == 0.0:
             return _refused(point, f"vector {name!r} is zero", "encode it again")
@@ -187,7 +190,7 @@ def to_stored(payload: Mapping[str, Any], vectors: object) -> StoredItem:
 
 
 def _vectors(named: object, payload: Mapping[str, Any]) -> dict[str, Vector]:
-    if not isinstance(named, Mapping):
+    if not isinstance(named, dict):
         return {}
     lengths = payload.get("lengths", {})
     found = {}
