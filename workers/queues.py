@@ -31,6 +31,7 @@ def queue_depths(app: Celery) -> dict[str, int]:
     depths = {}
     with app.connection_or_acquire() as connection:
         try:
+            connection.ensure_connection(max_retries=1, interval_start=0, interval_max=0)
             with connection.channel() as channel:
                 for name in QUEUES:
                     try:

@@ -16,18 +16,18 @@ from domain.errors import RejectedError, RetryableError
 from domain.events import BadEvent, parse_events
 from domain.log import logger
 from workers import process
-from workers.first_fit import FirstFit
 from workers.publish import INDEX_ITEMS, accept, default_sender
 from workers.queues import queue_depths
 from workers.reconciler import reconcile as reconcile_once
 from workers.runtime import runtime
+from workers.upkeep import Upkeep
 
 MOST_PAIRS = 64
 
 PUBLISH_RETRY_MAX_S = 60
 
 log = logger(__name__)
-first_fit = FirstFit()
+upkeep = Upkeep()
 
 
 @shared_task(name=INDEX_ITEMS)
@@ -53,8 +53,7 @@ def index_items(pairs: Sequence[tuple[str, int]], alone: bool = False) -> None:
                 default_sender().dispatch(held.pipeline.run_alone(pair).again)
         else:
             default_sender().dispatch(held.pipeline.run(wanted).again)
-        if first_fit.is_due(held):
-            default_sender().send_task("firstlight.fit_fusion", True)
+        upkeep.after_items(held, default_sender())
     except RetryableError as error:
         log.warning("message_left_to_the_ledger", items=len(wanted), reason=str(error))
 
@@ -100,7 +99,7 @@ def _with_id(raw: Any, event_id: str) -> Any:
 
 @shared_task(name="firstlight.reconcile")
 def reconcile() -> None:
-    """Send again what is pending too long, and fit the fusion if that is due."""
+    """Send again what is pending too long; go on with a fit or reindex that was cut short."""
     from workers.celery import app
 
     held = runtime()
@@ -111,7 +110,37 @@ def reconcile() -> None:
             ping_index=held.index.ping,
             depths=lambda: queue_depths(app),
         )
-        if first_fit.is_due(held):
-            default_sender().send_task("firstlight.fit_fusion", True)
+        upkeep.after_round(held, default_sender())
     except RetryableError as error:
         log.warning("not_reconciled", reason=str(error))
+
+
+@shared_task(name="firstlight.fit_fusion")
+def fit_fusion(only_first: bool = False) -> None:
+    """Fit the fusion's statistics and move everything to a collection that uses them.
+
+    Args:
+        only_first: do nothing where a fit is in use already.
+    """
+    from workers.collection_fit import fit_fusion as fit
+
+    try:
+        made = fit(runtime(), default_sender().dispatch, only_first=only_first)
+    except (RejectedError, RetryableError) as error:
+        log.warning("not_fitted", reason=str(error))
+        return
+    if made is not None:
+        log.info("fitted", fusion=made.fusion, collection=made.collection, items=made.items)
+
+
+@shared_task(name="firstlight.reindex")
+def reindex() -> None:
+    """Rebuild the index from the ledger; called again it continues."""
+    from workers.collection_reindex import reindex as rebuild
+
+    try:
+        made = rebuild(runtime(), default_sender().dispatch)
+    except (RejectedError, RetryableError) as error:
+        log.warning("not_reindexed", reason=str(error))
+        return
+    log.info("reindex_begun", collection=made.collection, requeued=made.requeued)

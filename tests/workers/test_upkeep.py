@@ -8,12 +8,12 @@ import pytest
 
 from catalog import ItemState
 from domain.settings import load_settings
-from workers.first_fit import ASK_EVERY_S, FirstFit
+from workers.upkeep import ASK_EVERY_S, Upkeep
 
 
 @dataclass
 class World:
-    """What FirstFit looks at."""
+    """What is looked at."""
 
     version: str = "passthrough-1"
     counts: dict[ItemState, int] = field(default_factory=dict)
@@ -40,19 +40,19 @@ def test_a_fit_is_due_when_enough_is_indexed_and_no_more_is_coming_soon(
     indexed: int, pending: int, due: bool
 ) -> None:
     world = World(counts={ItemState.INDEXED: indexed, ItemState.PENDING: pending})
-    assert FirstFit().is_due(world.held()) is due
+    assert Upkeep().first_fit_is_due(world.held()) is due
 
 
 def test_a_fitted_collection_is_not_fitted_again_and_costs_no_query() -> None:
     world = World(version="fit-1", counts={ItemState.INDEXED: 5000})
-    assert not FirstFit().is_due(world.held())
+    assert not Upkeep().first_fit_is_due(world.held())
     assert world.asked == 0
 
 
 def test_it_is_asked_for_once_not_once_per_task() -> None:
     now = [0.0]
-    fit = FirstFit(clock=lambda: now[0])
+    fit = Upkeep(clock=lambda: now[0])
     world = World(counts={ItemState.INDEXED: 50})
-    assert [fit.is_due(world.held()) for _ in range(3)] == [True, False, False]
+    assert [fit.first_fit_is_due(world.held()) for _ in range(3)] == [True, False, False]
     now[0] = ASK_EVERY_S + 1
-    assert fit.is_due(world.held())
+    assert fit.first_fit_is_due(world.held())
