@@ -151,7 +151,7 @@ class Database:
         where = self.url.render_as_string(hide_password=True)
         lines = str(cause).strip().splitlines()
         remedy = "try again; check that the database of FIRSTLIGHT_CATALOG_URL runs and has room"
-        if "locked" in str(cause):
+        if "lock" in str(cause):
             remedy = (
                 f"another process held its lock for {self._busy_timeout_s:g} s; try again,"
                 " or raise FIRSTLIGHT_CATALOG_BUSY_TIMEOUT_S"

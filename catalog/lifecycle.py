@@ -30,7 +30,7 @@ from catalog.records import (
 )
 from catalog.retries import RetryPolicy
 from catalog.schema import ITEMS
-from catalog.stored import dumps, failures_to_json, to_item
+from catalog.stored import dumps, failures_to_json, storable, to_item
 
 ITEM = ITEMS.c
 OUTSTANDING = and_(
@@ -185,7 +185,7 @@ def _after(
     outstanding = row["next_attempt_at"] is not None
     if not outstanding or state not in (ItemState.PENDING, ItemState.DELETED):
         return None
-    attempts, reason = row["attempts"], _storable(outcome.reason)
+    attempts, reason = row["attempts"], storable(outcome.reason)
     if isinstance(outcome, Postponed):
         again_at = now + policy.while_away(now - row["accepted_at"])
         return {"attempts": max(attempts - 1, 0), "reason": reason, "next_attempt_at": again_at}
@@ -200,11 +200,6 @@ def _after(
     if isinstance(outcome, Dead):
         return dead | {"reason": reason, "failures": failures_to_json(outcome.failures)}
     return dead | {"reason": f"gave up after {attempts} attempts: {reason}"}
-
-
-def _storable(reason: str) -> str:
-    """Reasons quote foreign text (URLs, decoders): keep what PostgreSQL can hold."""
-    return reason.replace("\x00", "\ufffd").encode("utf-8", "replace").decode()
 
 
 def due(connection: Connection, limit: int, policy: RetryPolicy, now: float) -> list[Due]:

@@ -41,7 +41,14 @@ def to_user(text: str, version: int) -> User:
 
 def failures_to_json(failures: tuple[MediaFailure, ...]) -> str | None:
     """NULL when nothing failed."""
-    return dumps([list(failure) for failure in failures]) if failures else None
+    if not failures:
+        return None
+    return dumps([[storable(field), storable(message)] for field, message in failures])
+
+
+def storable(text: str) -> str:
+    """Reasons quote foreign text (URLs, decoders): what no store holds becomes a mark."""
+    return text.replace("\x00", "\ufffd").encode("utf-8", "replace").decode()
 
 
 def to_item_record(row: Row[Any]) -> ItemRecord:
