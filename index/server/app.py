@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import secrets
+from http import HTTPStatus
 from typing import Any
 
 from starlette.applications import Starlette
-from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from index.server.bodies import FULL_QDRANT
+from index.server.errors import RefusedError
 from index.server.registry import Registry
 from index.server.routes_collections import collection_routes
 from index.server.routes_points import point_routes
@@ -69,24 +70,28 @@ class Guard:
                 problem = {"error": "Must provide an API key in the `api-key` header"}
                 await reply(401, problem, None, 0.0)(scope, receive, send)
                 return
-        if int(headers.get(b"content-length", b"0")) > self._max_bytes:
-            await self._too_large()(scope, receive, send)
-            return
         read = 0
+        announced = headers.get(b"content-length", b"0")
+        if announced.isdigit() and int(announced) > self._max_bytes:
+            await reply(413, {"error": str(self._too_large())}, None, 0.0)(scope, receive, send)
+            return
 
         async def bounded() -> Message:
             nonlocal read
             message = await receive()
             read += len(message.get("body", b""))
             if read > self._max_bytes:
-                raise HTTPException(413)
+                raise self._too_large()
             return message
 
         await self._app(scope, bounded, send)
 
-    def _too_large(self) -> Response:
-        problem = f"Payload error: the body is larger than {self._max_bytes} bytes; send less"
-        return reply(413, {"error": problem}, None, 0.0)
+    def _too_large(self) -> RefusedError:
+        return RefusedError(
+            f"Payload error: the body is larger than {self._max_bytes} bytes",
+            status=HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+            remedy="send less at once",
+        )
 
 
 def create_app(registry: Registry, *, api_key: str | None, max_bytes: int) -> ASGIApp:
@@ -106,5 +111,6 @@ def create_app(registry: Registry, *, api_key: str | None, max_bytes: int) -> AS
         ],
         exception_handlers=handlers,
     )
+    app.router.redirect_slashes = False
     app.state.registry = registry
     return Guard(app, api_key=api_key, max_bytes=max_bytes)

@@ -191,7 +191,7 @@ def apply(effect: Effect, shard: edge.EdgeShard) -> None:
         if narrowed is None:
             return
         effect = narrowed
-    shard.update(_operation(effect))
+    shard.update(operation(effect))
 
 
 def _existing(effect: Any, shard: edge.EdgeShard) -> Effect | None:
@@ -216,7 +216,12 @@ def plain_id(value: Any) -> PointId:
     return value if isinstance(value, int) else str(value)
 
 
-def _operation(effect: Effect) -> edge.UpdateOperation:
+def operation(effect: Effect) -> edge.UpdateOperation:
+    """The engine's operation, for points that are there.
+
+    Raises:
+        Exception: the engine cannot take a value (a payload's integer beyond 64 bits, say).
+    """
     update = edge.UpdateOperation
     match effect:
         case PutPoints(points):

@@ -105,6 +105,11 @@ def serve(
 class _Server(uvicorn.Server):
     """Leaves signals to us: uvicorn would raise them again before the collections are closed."""
 
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        for listener in sockets or ():
+            log.info("index server ready", address=_address(listener))
+
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
@@ -119,7 +124,6 @@ async def _run(server: _Server, listener: socket.socket, registry: Registry) -> 
         loop.add_signal_handler(number, stop)
     upkeep = Upkeep(registry, loop)
     try:
-        log.info("index server ready", address=_address(listener))
         await server.serve(sockets=[listener])
     finally:
         await asyncio.to_thread(upkeep.stop)

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import qdrant_edge as edge
 
 from domain.log import logger
-from index.server.effects import Effect, apply, encode, touched
+from index.server.effects import Effect, encode, operation, touched
 from index.server.engine import engine_errors
 from index.server.errors import missing
 from index.server.journal import Journal
@@ -28,16 +28,25 @@ GROUP_POINTS = 512
 """Points after which a group commit is closed, to bound how long its members wait."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Write:
     intents: deque[Intent]
     done: Future[int]
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Between:
     run: Callable[[], Any]
     done: Future[Any]
+
+
+@dataclass(slots=True, eq=False)
+class _Member:
+    """One step of a write in a group: what it does, and how the engine is told."""
+
+    write: _Write
+    effects: list[Effect]
+    operations: list[edge.UpdateOperation]
 
 
 class Writer:
@@ -119,8 +128,8 @@ class Writer:
                 self._commit(waiting)
 
     def _commit(self, waiting: deque[_Write | _Between | None]) -> None:
-        """One group: the next intent of each write up to a barrier, a conflict or the limit."""
-        group: list[tuple[_Write, list[Effect]]] = []
+        """One group: the next step of each write up to a barrier, a conflict or the limit."""
+        group: list[_Member] = []
         changed: set[PointId] = set()
         shard = self._shard()
         finished: list[_Write] = []
@@ -133,12 +142,13 @@ class Writer:
             try:
                 with engine_errors():
                     effects = write.intents[0].resolve(shard)
+                    operations = [operation(effect) for effect in effects]
             except Exception as error:
                 _fail(write, error)
                 finished.append(write)
                 continue
             write.intents.popleft()
-            group.append((write, effects))
+            group.append(_Member(write, effects, operations))
             for effect in effects:
                 changed |= touched(effect) or set()
             if effects and reads is None:
@@ -147,33 +157,34 @@ class Writer:
         for write in finished:
             waiting.remove(write)
 
-    def _record(
-        self, group: list[tuple[_Write, list[Effect]]], shard: edge.EdgeShard
-    ) -> list[_Write]:
+    def _record(self, group: list[_Member], shard: edge.EdgeShard) -> list[_Write]:
         """Journal and apply a group; returns the writes that are finished."""
-        every = [effect for _, effects in group for effect in effects]
+        every = [effect for member in group for effect in member.effects]
         try:
             sequence = self._journal.append(encode(every)) if every else self._journal.sequence
         except Exception as error:
-            for write, _ in group:
-                _fail(write, error)
-            return [write for write, _ in group]
+            for member in group:
+                _fail(member.write, error)
+            return [member.write for member in group]
         finished = []
-        for write, effects in group:
+        for member in group:
             try:
                 with engine_errors():
-                    for effect in effects:
-                        apply(effect, shard)
-                        self._applied(effect)
+                    self._apply(member, shard)
             except Exception as error:
                 log.error("the engine refused a checked write", error=str(error))
-                _fail(write, error)
-                finished.append(write)
+                _fail(member.write, error)
+                finished.append(member.write)
                 continue
-            if not write.intents:
-                write.done.set_result(sequence)
-                finished.append(write)
+            if not member.write.intents:
+                member.write.done.set_result(sequence)
+                finished.append(member.write)
         return finished
+
+    def _apply(self, member: _Member, shard: edge.EdgeShard) -> None:
+        for effect, step in zip(member.effects, member.operations, strict=True):
+            shard.update(step)
+            self._applied(effect)
 
 
 def _settle(done: Future[Any], run: Callable[[], Any]) -> None:
