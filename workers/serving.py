@@ -44,19 +44,19 @@ class Serving:
         """What is served; None before the first item was indexed.
 
         At most one call to the index every LOOK_EVERY_S, made by one thread while the others go
-        on with what they have.
+        on with what they have. Nothing is not remembered: the first item is seen at once.
 
         Raises:
             RetryableError: the index does not answer and nothing is known from before, or what
                 it serves was not made by this installation.
         """
         held = self._held
-        if time.monotonic() - self._looked_at < LOOK_EVERY_S:
+        if held is not None and time.monotonic() - self._looked_at < LOOK_EVERY_S:
             return held
         if not self._looking.acquire(blocking=held is None):
             return held
         try:
-            if time.monotonic() - self._looked_at >= LOOK_EVERY_S:
+            if self._held is None or time.monotonic() - self._looked_at >= LOOK_EVERY_S:
                 self._held = self._look()
                 self._looked_at = time.monotonic()
             return self._held
