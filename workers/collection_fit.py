@@ -34,7 +34,8 @@ class Fit:
         collection: that uses it.
         items: whose vectors the statistics come from.
         copied: items re-fused.
-        settled: the rest of the way; its goal is None once the collection serves.
+        settled: the rest of the way; its goal is None once the collection serves. None where
+            nothing had to move.
     """
 
     fusion: str
@@ -61,7 +62,7 @@ def fit_fusion(held: Runtime, dispatch: Dispatch, *, only_first: bool = False) -
     collections = held.collections
     with collections.registry.exclusive():
         settled = settle_alone(held, dispatch)
-        if settled is not None and settled.goal is not None:
+        if settled.goal is not None:
             raise RejectedError(
                 f"collection {settled.goal} is still being filled ({settled.waiting} items or"
                 " more to go)",

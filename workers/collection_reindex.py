@@ -31,7 +31,7 @@ class Reindex:
 
     collection: str
     requeued: int
-    settled: Settled | None
+    settled: Settled
 
 
 def reindex(held: Runtime, dispatch: Dispatch) -> Reindex:

@@ -48,35 +48,32 @@ class Settled:
     requeued: int = 0
 
 
-def settle(held: Runtime, dispatch: Dispatch) -> Settled | None:
+def settle(held: Runtime, dispatch: Dispatch) -> Settled:
     """Bring the goal nearer; move the alias when it holds all that it should.
 
-    Costs two stats of small files when there is no goal.
-
-    Returns:
-        None when there is nothing to do here: no goal, somebody else is at it, or it belongs to
-        workers with other encoders.
+    Leaves it alone where somebody else is at it, or where it belongs to workers with other
+    encoders. Cheap when there is no goal.
 
     Raises:
         RetryableError: the ledger or the index does not answer; nothing is lost.
     """
     registry = held.collections.registry
     goal = registry.goal()
-    if goal is None or goal.encoders != held.collections.encoders:
-        return None
-    try:
-        with registry.exclusive():
-            return settle_alone(held, dispatch)
-    except BusyError:
-        return None
+    if goal is not None and goal.encoders == held.collections.encoders:
+        try:
+            with registry.exclusive():
+                return settle_alone(held, dispatch)
+        except BusyError:
+            pass
+    return Settled(held.index.serving(), goal.collection if goal is not None else None)
 
 
-def settle_alone(held: Runtime, dispatch: Dispatch) -> Settled | None:
+def settle_alone(held: Runtime, dispatch: Dispatch) -> Settled:
     """As `settle`, for a caller that holds the registry's lock."""
     registry, index = held.collections.registry, held.index
     goal = registry.goal()
-    if goal is None:
-        return None
+    if goal is None or goal.encoders != held.collections.encoders:
+        return Settled(index.serving(), goal.collection if goal is not None else None)
     # From here on workers write to the goal. One that is in the middle of a task finishes in
     # the ledger and then looks at this pointer; we set it and then look at the ledger: one of
     # the two notices what went to the old collection.

@@ -47,8 +47,9 @@ def test_a_swap_is_followed_by_collection_and_fusion_together(
 
 
 def test_readers_never_pair_one_fusion_with_the_collection_of_another(
-    shop: Shop, monkeypatch: pytest.MonkeyPatch
+    real_shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    shop = real_shop
     monkeypatch.setattr(serving, "LOOK_EVERY_S", 0.0)
     shop.publish(*(f"i{number}" for number in range(40)))
     fit = fit_fusion(shop.held, shop.dispatch)
@@ -68,7 +69,7 @@ def test_readers_never_pair_one_fusion_with_the_collection_of_another(
     threads = [threading.Thread(target=read) for _ in range(4)]
     for thread in threads:
         thread.start()
-    for _ in range(20):
+    for _ in range(6):
         for collection in fusion_of:
             shop.held.index.swap(collection)
     ended.set()
