@@ -13,7 +13,7 @@ from qdrant_client import QdrantClient, models
 from domain.errors import RejectedError
 from domain.filters import Filters
 from domain.log import logger
-from index.filters import ATTRIBUTES, attribute_key
+from index.filters import ATTRIBUTES, BOOLEANS
 from index.points import ItemPoint
 
 log = logger(__name__)
@@ -23,12 +23,13 @@ MOST_INDEXED = 256
 """Each index costs memory, and names come from publishers. Attributes beyond this many names
 are stored and returned, but cannot be filtered on."""
 
-TYPES = {
-    "text": models.PayloadSchemaType.KEYWORD,
-    "number": models.PayloadSchemaType.FLOAT,
-    "boolean": models.PayloadSchemaType.BOOL,
+INDEXES = {
+    "text": (ATTRIBUTES, models.PayloadSchemaType.KEYWORD),
+    "number": (ATTRIBUTES, models.PayloadSchemaType.FLOAT),
+    "boolean": (BOOLEANS, models.PayloadSchemaType.KEYWORD),
 }
-NAMES = {schema: name for name, schema in TYPES.items()}
+KINDS = {place: kind for kind, place in INDEXES.items()}
+"""Where an attribute of each kind is looked up, and by which payload index."""
 
 
 def type_of(value: Any) -> str | None:
@@ -66,11 +67,12 @@ class Attributes:
 
     def read(self, collection: str, info: models.CollectionInfo) -> _Known:
         """Take over what the store says it indexes."""
-        stored = {
-            key.removeprefix(f"{ATTRIBUTES}."): NAMES.get(schema.data_type, "text")
-            for key, schema in (info.payload_schema or {}).items()
-            if key.startswith(f"{ATTRIBUTES}.")
-        }
+        stored = {}
+        for key, schema in (info.payload_schema or {}).items():
+            place, _, name = key.partition(".")
+            kind = KINDS.get((place, schema.data_type))
+            if kind is not None:
+                stored[name] = kind
         with self._lock:
             known = self._known.setdefault(collection, _Known())
             # Names learned here stay: another store's mode (local) has no indexes to report.
@@ -104,8 +106,9 @@ class Attributes:
                 known.full = True
                 log.warning("attribute_not_filterable", collection=collection, attribute=name)
                 return
+            place, schema = INDEXES[kind]
             self._client.create_payload_index(
-                collection, attribute_key(name), field_schema=TYPES[kind], wait=True
+                collection, f"{place}.{name}", field_schema=schema, wait=True
             )
             known.types[name] = kind
 

@@ -37,6 +37,8 @@ def translated(url: str) -> Iterator[None]:
         raise RetryableError(f"the index at {url} is busy: {error}") from error
     except UnexpectedResponse as error:
         raise _refused(url, error) from error
+    except (json.JSONDecodeError, AssertionError) as error:  # the client asserts a result
+        raise _unanswered(url, error) from error
     except ValueError as error:
         # qdrant-client's local mode says it so
         if "not found" in str(error):

@@ -13,16 +13,20 @@ from typing import Any
 
 from domain.fields import Scalar
 from domain.filters import Condition, Filters
-from index.points import point_id
+from index.ids import point_id
 
 Json = dict[str, Any]
 
 ATTRIBUTES = "attributes"
+BOOLEANS = "booleans"
+"""Payload objects that conditions look into. Booleans are told as "true" and "false" in an object
+of their own, because the embedded engine's Python binding turns a boolean to be matched into the
+number 0 or 1, which matches no boolean."""
 
 
-def attribute_key(name: str) -> str:
-    """Payload key of an attribute."""
-    return f"{ATTRIBUTES}.{name}"
+def spelled(flag: bool) -> str:
+    """A boolean as it is stored for filters."""
+    return "true" if flag else "false"
 
 
 def to_filter(filters: Filters | None, exclude: Iterable[str] = ()) -> Json | None:
@@ -30,10 +34,9 @@ def to_filter(filters: Filters | None, exclude: Iterable[str] = ()) -> Json | No
     must: list[Json] = []
     must_not: list[Json] = []
     for name, condition in (filters or {}).items():
-        key = attribute_key(name)
-        must.extend(_required(key, condition))
+        must.extend(_required(name, condition))
         if condition.not_ is not None:
-            must_not.extend(_equals(key, _flat(condition.not_)))
+            must_not.extend(_equals(name, _flat(condition.not_)))
     excluded = [point_id(item_id) for item_id in exclude]
     if excluded:
         must_not.append({"has_id": excluded})
@@ -45,11 +48,11 @@ def to_filter(filters: Filters | None, exclude: Iterable[str] = ()) -> Json | No
     return made or None
 
 
-def _required(key: str, condition: Condition) -> Iterable[Json]:
+def _required(name: str, condition: Condition) -> Iterable[Json]:
     if condition.eq is not None:
-        yield from _equals(key, _flat([condition.eq]))
+        yield from _equals(name, _flat([condition.eq]))
     if condition.any is not None:
-        yield _one_of(_equals(key, _flat(condition.any)))
+        yield _one_of(_equals(name, _flat(condition.any)))
     if condition.has_range:
         bounds = {
             "gt": condition.gt,
@@ -57,7 +60,10 @@ def _required(key: str, condition: Condition) -> Iterable[Json]:
             "lt": condition.lt,
             "lte": condition.lte,
         }
-        yield {"key": key, "range": {name: at for name, at in bounds.items() if at is not None}}
+        yield {
+            "key": f"{ATTRIBUTES}.{name}",
+            "range": {bound: at for bound, at in bounds.items() if at is not None},
+        }
 
 
 def _flat(values: Sequence[Scalar | list[Scalar]]) -> list[Scalar]:
@@ -67,20 +73,26 @@ def _flat(values: Sequence[Scalar | list[Scalar]]) -> list[Scalar]:
     return found
 
 
-def _equals(key: str, values: Iterable[Scalar]) -> list[Json]:
+def _equals(name: str, values: Iterable[Scalar]) -> list[Json]:
     """Conditions of which any holding means: the attribute is one of the values."""
     texts: list[str] = []
-    made: list[Json] = []
-    for value in dict.fromkeys((type(value) is bool, value) for value in values):
-        made_from = value[1]
-        if isinstance(made_from, str):
-            texts.append(made_from)
-        elif isinstance(made_from, bool):
-            made.append({"key": key, "match": {"value": made_from}})
+    flags: list[str] = []
+    numbers: list[float] = []
+    for value in values:
+        if isinstance(value, str):
+            texts.append(value)
+        elif isinstance(value, bool):
+            flags.append(spelled(value))
         else:
-            made.append({"key": key, "range": {"gte": made_from, "lte": made_from}})
+            numbers.append(value)
+    key = f"{ATTRIBUTES}.{name}"
+    made: list[Json] = [
+        {"key": key, "range": {"gte": number, "lte": number}} for number in dict.fromkeys(numbers)
+    ]
     if texts:
-        made.append({"key": key, "match": {"any": texts}})
+        made.append({"key": key, "match": {"any": list(dict.fromkeys(texts))}})
+    if flags:
+        made.append({"key": f"{BOOLEANS}.{name}", "match": {"any": list(dict.fromkeys(flags))}})
     return made
 
 

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 import orjson
 from qdrant_client import QdrantClient, models
 from qdrant_client.http import ApiClient
+from qdrant_client.http.exceptions import ResponseHandlingException
 
 Json = dict[str, Any]
 
@@ -63,6 +64,8 @@ class HttpCalls:
             headers={"Content-Type": "application/json"},
             content=orjson.dumps(body, option=orjson.OPT_SERIALIZE_NUMPY),
         )
+        if "result" not in answer:
+            raise ResponseHandlingException(ValueError(f"no result in {answer}"))
         return answer["result"]
 
 

@@ -4,28 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
 from typing import Any
-from uuid import UUID, uuid5
 
 import numpy as np
 
 from domain.errors import PermanentError
 from domain.vectors import RANK, Vector
-
-NAMESPACE = UUID("5a1e9c2e-3f0b-5d0e-9a64-0b5a2b6f1c77")
-"""Namespace of point ids. Changing it would orphan every stored point."""
+from index.filters import ATTRIBUTES, BOOLEANS, spelled
+from index.ids import point_id
 
 UNIT_TOLERANCE = 1e-6
-
-
-@lru_cache(maxsize=100_000)
-def point_id(item_id: str) -> str:
-    """The point's id: UUIDv5 of the item's id, so that every writer derives the same one.
-
-    Cached because a query may exclude thousands of items, again and again.
-    """
-    return str(uuid5(NAMESPACE, item_id))
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,11 +142,24 @@ def to_body(point: ItemPoint) -> dict[str, Any]:
         "modalities": point.modalities,
         "fingerprint": point.fingerprint,
         "indexed_at": point.indexed_at,
-        "attributes": dict(point.attributes),
+        ATTRIBUTES: dict(point.attributes),
     }
     if lengths:
         payload["lengths"] = lengths
+    booleans = _booleans(point.attributes)
+    if booleans:
+        payload[BOOLEANS] = booleans
     return {"id": point_id(point.id), "vector": vectors, "payload": payload}
+
+
+def _booleans(attributes: Mapping[str, Any]) -> dict[str, list[str]]:
+    found = {}
+    for name, value in attributes.items():
+        values = value if isinstance(value, list) else [value]
+        flags = [spelled(one) for one in values if isinstance(one, bool)]
+        if flags:
+            found[name] = flags
+    return found
 
 
 def to_hit(point: Mapping[str, Any]) -> Hit:

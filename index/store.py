@@ -21,6 +21,7 @@ from index.connection import client_for
 from index.failures import MissingCollectionError, translated
 from index.filters import Json, exactly, outdated, replaceable, to_filter
 from index.hot import hot_calls
+from index.ids import point_id
 from index.points import (
     Hit,
     ItemPoint,
@@ -28,7 +29,6 @@ from index.points import (
     chunks,
     fault,
     newest,
-    point_id,
     to_body,
     to_hit,
     to_stored,
