@@ -10,4 +10,5 @@ pytest_plugins: list[str] = [
     "tests.fixtures.valkey",
     "tests.fixtures.worker",
     "tests.fixtures.shop",
+    "tests.fixtures.system",
 ]

@@ -1,0 +1,149 @@
+"""The command line against a running system: tables, JSON, exit codes."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.fixtures.media import jpeg
+from tests.fixtures.system import System
+
+
+@pytest.fixture(scope="module")
+def published(system: System, tmp_path_factory: pytest.TempPathFactory) -> System:
+    """A few items published from a file with a picture beside it."""
+    folder = tmp_path_factory.mktemp("shop")
+    (folder / "owl.jpg").write_bytes(jpeg())
+    events = [
+        {"id": "owl", "version": 1, "title": "A barn owl", "media": {"images": ["owl.jpg"]}},
+        {
+            "type": "item.created",
+            "data": {"id": "tea", "version": 1, "title": "Green tea", "attributes": {"price": 3}},
+        },
+        {"id": "mug", "version": 1, "title": "A mug", "attributes": {"price": 9}},
+    ]
+    file = folder / "items.jsonl"
+    file.write_text("\n".join(json.dumps(event) for event in events))
+    summary = system.json("publish", str(file))
+    assert summary["accepted"] == 3
+    assert summary["indexed"] == 3
+    assert summary["problems"] == []
+    assert summary["searchable_p95_s"] >= summary["searchable_median_s"] > 0
+    again = system.json("publish", str(file))
+    assert again["duplicate"] == 3
+    return system
+
+
+def test_bad_lines_are_named_and_harm_no_neighbour(published: System, tmp_path: Path) -> None:
+    file = tmp_path / "mixed.jsonl"
+    file.write_text(
+        '{"id": "good", "version": 1, "title": "good"}\n'
+        "{broken\n"
+        '{"id": "empty"}\n'
+        '{"id": "lost", "media": {"images": ["no-such.jpg"]}}\n'
+    )
+    summary = published.json("publish", str(file), code=1)
+    assert summary["accepted"] == 1
+    assert summary["rejected"] == 3
+    assert summary["indexed"] == 1
+    problems = "\n".join(summary["problems"])
+    for part in ("line 2: not JSON", "line 3: data", "line 4: data.media.images: no-such.jpg"):
+        assert part in problems
+
+
+def test_recommend_answers_a_sentence_with_scores_that_add_up(published: System) -> None:
+    answer = published.json("recommend", "someone who likes birds", "--limit", "2")
+    assert len(answer["results"]) == 2
+    for result in answer["results"]:
+        assert sum(result["parts"].values()) == result["score"]
+    assert "reason" in published.run("recommend", "someone who likes birds")
+
+
+def test_filters_similar_and_search(published: System) -> None:
+    cheap = published.json("recommend", "anyone", "--filter", '{"price": {"lt": 5}}')
+    assert [result["id"] for result in cheap["results"]] == ["tea"]
+    near = published.json("similar", "owl", "--in", "text", "--limit", "1")
+    assert near["results"][0]["id"] != "owl"
+    found = published.json("search", "Green tea", "--in", "text", "--limit", "1")
+    assert found["results"][0]["id"] == "tea"
+
+
+def test_search_by_a_picture_finds_it(published: System, tmp_path: Path) -> None:
+    picture = tmp_path / "same.jpg"
+    picture.write_bytes(jpeg())
+    found = published.json("search", "--image", str(picture), "--in", "image", "--limit", "1")
+    assert found["results"][0]["id"] == "owl"
+
+
+def test_status_items_and_dead(published: System) -> None:
+    status = published.json("status")
+    assert status["counts"]["indexed"] >= 3
+    assert status["pack"] == "tiny"
+    listed = published.json("items", "--state", "indexed", "--limit", "500")
+    assert {"owl", "tea", "mug"} <= {item["id"] for item in listed["items"]}
+    assert published.json("items", "owl")[0]["models"].keys() == {"text", "image"}
+    published.run("items")
+    published.run("status")
+
+
+def test_a_dead_item_is_listed_and_redriven(published: System, tmp_path: Path) -> None:
+    file = tmp_path / "dead.jsonl"
+    item = {"id": "dead", "version": 1, "media": {"images": ["file:///etc/hostname"]}}
+    file.write_text(json.dumps(item))
+    summary = published.json("publish", str(file), code=1)
+    assert summary["dead"] == 1
+    listed = published.json("dead", code=1)
+    assert [one["id"] for one in listed["items"]] == ["dead"]
+    assert "FIRSTLIGHT_FETCH_LOCAL_DIRS" in json.dumps(listed)
+    assert published.json("redrive", "dead")["redriven"] == ["dead"]
+    assert "not dead" in published.run("redrive", "tea", code=1)
+    with published.client() as client:
+        client.delete_item("dead")
+
+
+def test_verify_finds_no_difference_and_fit_needs_enough_items(published: System) -> None:
+    assert "0 differences" in published.run("verify")
+    assert "FIRSTLIGHT_FUSION_MIN_ITEMS" in published.run("fit-fusion", code=2)
+
+
+def test_reindex_builds_a_new_collection_that_serves_the_same_items(published: System) -> None:
+    before = published.json("status")
+    done = published.json("reindex")
+    after = published.json("status")
+    assert done["collection"] == after["collection"] != before["collection"]
+    assert after["collection_items"] == before["collection_items"]
+
+
+def test_mistakes_are_one_line_with_a_remedy_and_an_exit_code(published: System) -> None:
+    assert "no-such-item" in published.run("items", "no-such-item", code=2)
+    assert "filters.colour" in published.run(
+        "recommend", "x", "--filter", '{"colour": "red"}', code=2
+    )
+    assert "--in" in published.run("similar", "owl", "--in", "smell", code=2)
+    assert "--filter" in published.run("recommend", "x", "--filter", "{", code=2)
+    assert "limit" in published.run("recommend", "x", "--limit", "0", code=2)
+    assert "FILE" in published.run("publish", "/no/such/file.jsonl", code=2)
+
+
+def test_an_absent_api_is_named_with_the_remedy(system: System) -> None:
+    away = System(system.folder, {**system.variables, "FIRSTLIGHT_API_URL": "http://127.0.0.1:9"})
+    assert "firstlight up" in away.run("status", code=3)
+
+
+def test_config_masks_secrets(system: System) -> None:
+    secret = System(
+        system.folder,
+        {
+            **system.variables,
+            "FIRSTLIGHT_API_WRITE_KEYS": '["open sesame"]',
+            "FIRSTLIGHT_CATALOG_URL": "postgresql+psycopg://me:open sesame@host/db",
+        },
+    )
+    said = secret.run("config")
+    assert "open sesame" not in said
+    assert "****" in said
+    rows = {row["name"]: row for row in secret.json("config")}
+    assert rows["FIRSTLIGHT_ENCODER_PACK"]["value"] == "tiny"
+    assert all(row["about"] for row in rows.values())

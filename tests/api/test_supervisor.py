@@ -1,0 +1,85 @@
+"""`firstlight up`: supervised processes that end with it, however it ends."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+
+from tests.fixtures.system import System, make_system
+
+
+def wait_for(condition: Callable[[], bool], timeout_s: float = 30.0) -> None:
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < deadline, "did not happen in time"
+        time.sleep(0.1)
+
+
+def test_a_worker_that_dies_is_started_again_and_items_go_on(system: System) -> None:
+    before = system.processes()["worker"]
+    before.kill()
+    wait_for(lambda: system.processes().get("worker", before).pid != before.pid)
+    with system.client() as client:
+        client.put_item({"id": "after-restart", "title": "an item for the second worker"})
+        wait_for(lambda: client.item("after-restart").state == "indexed", 60.0)
+    assert "worker ended and was started again" in system.output
+
+
+def test_the_index_and_the_broker_may_be_killed_without_losing_an_item(system: System) -> None:
+    with system.client() as client:
+        client.put_item({"id": "before-kill", "title": "kept"})
+        wait_for(lambda: client.item("before-kill").state == "indexed")
+        for name in ("valkey", "index-server"):
+            old = system.processes()[name]
+            old.kill()
+            wait_for(lambda name=name, old=old: system.processes().get(name, old).pid != old.pid)  # type: ignore[misc]
+        client.put_item({"id": "after-kill", "title": "indexed by the new processes"})
+        wait_for(lambda: client.item("after-kill").state == "indexed", 90.0)
+    assert "0 differences" in system.run("verify")
+
+
+def test_every_process_ends_with_up_even_if_it_is_killed(tmp_path: Path) -> None:
+    made = make_system(tmp_path)
+    made.start()
+    children = list(made.processes().values())
+    assert len(children) == 5
+    made.stop(signal.SIGKILL)
+    _, alive = psutil.wait_procs(children, timeout=20)
+    assert alive == []
+    made.start()  # the same data directory opens again
+    children = list(made.processes().values())
+    made.stop(signal.SIGINT)
+    assert made.process is not None
+    assert made.process.returncode == 0
+    assert "stopped" in made.output
+    assert psutil.wait_procs(children, timeout=1)[1] == []
+
+
+def test_a_port_in_use_is_named_with_the_setting_that_moves_it(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        made = make_system(tmp_path, FIRSTLIGHT_INDEX_PORT=port)
+        said = made.run("up", code=2)
+    assert f"port {port} for the index cannot be used" in said
+    assert "FIRSTLIGHT_INDEX_PORT" in said
+
+
+def test_a_part_that_cannot_start_is_named_with_the_end_of_its_log(tmp_path: Path) -> None:
+    made = make_system(tmp_path, FIRSTLIGHT_ENCODER_TEXT_MODEL=str(tmp_path / "no-such-model"))
+    said = made.run("up", code=3)
+    assert "the worker" in said
+    assert "no-such-model" in said
+
+
+def test_a_wrong_setting_stops_the_start_with_one_line(tmp_path: Path) -> None:
+    made = make_system(tmp_path, FIRSTLIGHT_ENCODER_DEVICE="abacus")
+    said = made.run("up", code=2)
+    assert said.startswith("error: FIRSTLIGHT_ENCODER_DEVICE")
+    assert len(said.strip().splitlines()) <= 2
