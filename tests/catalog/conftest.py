@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,21 +11,12 @@ from catalog import Catalog, RetryPolicy
 from tests.fixtures.clock import Clock
 
 
-@pytest.fixture(scope="session", params=["sqlite", "postgresql"])
-def new_ledger_url(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Callable[[], str]:
-    """Makes the URL of an empty database of the engine under test."""
+@pytest.fixture(params=["sqlite", "postgresql"])
+def ledger_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """URL of an empty database of the engine under test."""
     if request.param == "postgresql":
-        make: Callable[[], str] = request.getfixturevalue("new_postgres_database")
-        return make
-    folder: Path = tmp_path_factory.mktemp("ledgers")
-    return lambda: f"sqlite:///{folder / f'{len(list(folder.iterdir()))}' / 'catalog.db'}"
-
-
-@pytest.fixture
-def ledger_url(new_ledger_url: Callable[[], str]) -> str:
-    return new_ledger_url()
+        return str(request.getfixturevalue("postgres_database"))
+    return f"sqlite:///{tmp_path / 'ledger' / 'catalog.db'}"
 
 
 @pytest.fixture
