@@ -173,40 +173,32 @@ class Batcher:
         return min(one.since for one in self._waiting) + self.max_wait_s
 
     def take(self) -> list[_Waiting]:
-        """Remove and return the next batch: the oldest piece and those nearest in length."""
+        """Remove and return the next batch: the one that holds the oldest piece.
+
+        What waits is cut into batches from the longest piece down, which pads least; a batch that
+        is taken leaves the others as they were, and oldest first means that none starves.
+        """
         waiting = [one for one in self._waiting if not one.job.future.done()]
-        batch: list[_Waiting] = []
-        if waiting:
-            anchor = min(range(len(waiting)), key=lambda at: waiting[at].number)
-            low, high = self._around(waiting, anchor)
-            batch = waiting[low:high]
-            del waiting[low:high]
+        low, high = self._oldest_batch(waiting)
+        batch = waiting[low:high]
+        del waiting[low:high]
         self._waiting = waiting
         self._cost = sum(one.cost for one in waiting)
         return batch
 
-    def _around(self, waiting: list[_Waiting], anchor: int) -> tuple[int, int]:
-        low, high = anchor, anchor + 1
-        group, own = waiting[anchor].group, waiting[anchor].cost
-
-        def fits(at: int, longest: int) -> bool:
-            return (
-                0 <= at < len(waiting)
-                and waiting[at].group == group
-                and (high - low + 1) * longest <= self.budget
-            )
-
+    def _oldest_batch(self, waiting: list[_Waiting]) -> tuple[int, int]:
+        if not waiting:
+            return 0, 0
+        oldest = min(range(len(waiting)), key=lambda at: waiting[at].number)
+        high = len(waiting)
         while True:
-            left = fits(low - 1, waiting[high - 1].cost)
-            right = fits(high, waiting[min(high, len(waiting) - 1)].cost)
-            if left and right:
-                left = own - waiting[low - 1].cost <= waiting[high].cost - own
-            if left:
-                low -= 1
-            elif right:
-                high += 1
-            else:
+            group, longest = waiting[high - 1].group, waiting[high - 1].cost
+            low = max(0, high - max(1, self.budget // longest))
+            while waiting[low].group != group:
+                low += 1
+            if low <= oldest:
                 return low, high
+            high = low
 
     def abandon(self, error: FirstlightError) -> None:
         """Fail everything that waits."""

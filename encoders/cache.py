@@ -28,6 +28,9 @@ _TOUCH_S = 3600
 _EVICT_SHARE = 10
 """One entry in so many, the longest unused, goes when the file is full."""
 
+_PAGE_SHARE = 1.5
+"""Bytes that a vector's byte takes in the file, key and half-filled pages included."""
+
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS embedding (
     key BLOB PRIMARY KEY, vector BLOB NOT NULL, checksum INTEGER NOT NULL, used_at INTEGER NOT NULL
@@ -110,10 +113,10 @@ class EmbeddingCache:
                 return
             try:
                 self._connection.execute("BEGIN IMMEDIATE")
+                self._evict(self._connection, sum(_PAGE_SHARE * len(row[1]) for row in rows))
                 self._connection.executemany(
                     "INSERT OR REPLACE INTO embedding VALUES (?, ?, ?, ?)", rows
                 )
-                self._evict(self._connection)
                 self._connection.execute("COMMIT")
             except sqlite3.Error as error:
                 self._troubled(error)
@@ -150,13 +153,13 @@ class EmbeddingCache:
                 self._connection = connection
                 return
 
-    def _evict(self, connection: sqlite3.Connection) -> None:
+    def _evict(self, connection: sqlite3.Connection, coming: float) -> None:
         page = _pragma(connection, "page_size")
         while True:
             used = page * (
                 _pragma(connection, "page_count") - _pragma(connection, "freelist_count")
             )
-            if used <= self._max_bytes:
+            if used + coming <= self._max_bytes:
                 return
             (entries,) = connection.execute("SELECT COUNT(*) FROM embedding").fetchone()
             if not entries:

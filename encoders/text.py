@@ -17,7 +17,7 @@ from encoders.precision import Network
 from encoders.quiet import quiet
 from encoders.sources import Located
 
-TOKEN_BUDGET = {"cpu": 2048, "cuda": 65_536, "mps": 8192}
+TOKEN_BUDGET = {"cpu": 1024, "cuda": 65_536, "mps": 8192}
 """Tokens of one batch, padding included. On a processor small batches of like length win."""
 
 MAX_CHUNKS = 32
