@@ -11,14 +11,13 @@ import os
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
 from catalog import (
     Catalog,
     Claim,
-    Dead,
     Due,
     Indexed,
     ItemState,
@@ -29,13 +28,14 @@ from catalog import (
     Removed,
     Retry,
 )
-from domain.errors import FirstlightError, PermanentError, RetryableError
+from domain.errors import PermanentError, RetryableError
 from domain.items import Item
 from domain.log import logger
 from domain.vectors import RANK, Vector
-from encoders import EncodedItem, Encoders, ItemInputs, render_item
+from encoders import Encoders, ItemInputs, render_item
 from index import ItemIndex, ItemPoint
-from workers import metrics
+from workers.batch import Batch, Fetched, Work, record
+from workers.ghosts import Ghosts
 from workers.isolation import Isolation
 
 if TYPE_CHECKING:
@@ -45,33 +45,18 @@ if TYPE_CHECKING:
 
 BATCHES_ENCODING = max(2, os.cpu_count() or 1)
 """Batches of more than one item in the encoders at once, so that a live item finds at most so
-many ahead of it. Fetching for the next ones goes on meanwhile."""
+many ahead of it."""
 
-ENCODING_WAIT_S = 600.0
+BATCHES_TAKEN = BATCHES_ENCODING + 2
+"""Batches that are claimed at once: the further ones fetch meanwhile. More would only wait, and
+their lease with them."""
+
+WAIT_S = 600.0
+"""Bound on waiting for either."""
 
 TRIED_BEFORE = "an earlier attempt ended without an outcome; it is tried alone"
 
-Fetched: TypeAlias = "dict[Pair, list[tuple[str, MediaKind, bytes | FirstlightError]]]"
-"""The media of each pair: field name, kind, and content or why there is none."""
-
 log = logger(__name__)
-
-
-@dataclass(slots=True)
-class Work:
-    """One claimed item on its way; `outcome` is set as soon as it is known."""
-
-    claim: Claim
-    item: Item
-    media: list[tuple[str, MediaKind, bytes]] = field(default_factory=list)
-    failures: list[MediaFailure] = field(default_factory=list)
-    vectors: Mapping[str, Vector] = field(default_factory=dict)
-    outcome: Outcome | None = None
-
-    @property
-    def pair(self) -> Pair:
-        """Which version of which item."""
-        return self.claim.pair
 
 
 @dataclass(slots=True)
@@ -115,9 +100,10 @@ class Pipeline:
         self._collections = collections
         self._models = models
         self._isolation = isolation
-        self._prefix = f"{alias}-"
+        self._ghosts = Ghosts(catalog, index, alias)
         self._max_attempts = max_attempts
-        self._turns = threading.BoundedSemaphore(BATCHES_ENCODING)
+        self._taken = threading.BoundedSemaphore(BATCHES_TAKEN)
+        self._encoding = threading.BoundedSemaphore(BATCHES_ENCODING)
 
     def run(self, pairs: Sequence[Pair]) -> Report:
         """Bring these versions into the index, or out of it.
@@ -129,7 +115,7 @@ class Pipeline:
         Raises:
             RetryableError: the ledger does not answer; it sends the pairs again.
         """
-        with self._isolation.together():
+        with _turn(self._taken, len(pairs)), self._isolation.together():
             claims = self._catalog.claim(pairs)
             suspects = [one for one in claims if one.attempts > 1 and one.item is not None]
             if suspects:
@@ -149,81 +135,57 @@ class Pipeline:
 
     def _run(self, pairs: Sequence[Pair], claims: Sequence[Claim], ahead: Fetched) -> Report:
         if len(claims) < len(pairs):
-            self._clear_ghosts(pairs, claims)
+            self._ghosts.clear(pairs, claims)
         if not claims:
             return Report()
-        line = _Line(claims)
+        batch = Batch(claims)
         try:
-            self._delete(line)
-            self._index_items(line, ahead)
+            self._delete(batch)
+            self._index_items(batch, ahead)
         except RetryableError as error:
-            line.postpone(str(error))
+            batch.postpone(str(error))
         except Exception as error:
             log.exception("pipeline_failed", items=len(claims))
-            line.fail(f"unexpected {type(error).__name__}: {error}")
-        outcomes = line.outcomes()
+            batch.fail(f"unexpected {type(error).__name__}: {error}")
+        outcomes = batch.outcomes()
         self._catalog.finish(outcomes)
-        _record(line, outcomes)
-        return Report(outcomes, self._written_elsewhere(line))
+        record(batch, outcomes)
+        return Report(outcomes, self._written_elsewhere(batch))
 
     # -- deletions -----------------------------------------------------------------------
 
-    def _delete(self, line: _Line) -> None:
+    def _delete(self, batch: Batch) -> None:
         """Out of every collection, for a refit may be filling another one."""
-        if not line.deletions:
+        if not batch.deletions:
             return
-        pairs = [claim.pair for claim in line.deletions]
-        for collection in self._index.collections():
-            if collection.startswith(self._prefix):
-                self._index.delete(collection, pairs)
-        line.removed = [Removed(pair) for pair in pairs]
-
-    def _clear_ghosts(self, pairs: Sequence[Pair], claims: Sequence[Claim]) -> None:
-        """A worker killed between its write and its check left a point of a deleted item.
-
-        Its message comes back and finds the deletion in the ledger.
-        """
-        taken = {claim.pair for claim in claims}
-        left = [pair for pair in pairs if pair not in taken]
-        states = self._catalog.states([pair.id for pair in left])
-        ghosts = [
-            pair
-            for pair in left
-            if pair.id in states
-            and states[pair.id][1] is ItemState.DELETED
-            and states[pair.id][0] >= pair.version
-        ]
-        if not ghosts:
-            return
-        try:
-            for collection in self._index.collections():
-                if collection.startswith(self._prefix):
-                    self._index.undo(collection, ghosts)
-        except RetryableError as error:
-            log.warning("ghosts_not_cleared", items=len(ghosts), error=str(error))
+        pairs = [claim.pair for claim in batch.deletions]
+        for collection in self._ghosts.collections():
+            self._index.delete(collection, pairs)
+        batch.removed = [Removed(pair) for pair in pairs]
 
     # -- items ---------------------------------------------------------------------------
 
-    def _index_items(self, line: _Line, ahead: Fetched) -> None:
-        if not line.works:
+    def _index_items(self, batch: Batch, ahead: Fetched) -> None:
+        if not batch.works:
             return
         active = self._collections.active()
-        with line.stage("fetch"):
-            fetched = ahead or self._fetch([(work.pair, work.item) for work in line.works])
-            for work in line.works:
-                self._take(work, fetched.get(work.pair, []))
-        with line.stage("encode"):
-            self._encode([work for work in line.works if work.outcome is None])
-        with line.stage("fuse"):
-            points = self._fuse(line, active)
+        with batch.stage("fetch"):
+            fetched = ahead or self._fetch([(work.pair, work.item) for work in batch.works])
+            for work in batch.works:
+                last = work.claim.attempts >= self._max_attempts
+                work.take(fetched.get(work.pair, ()), last_attempt=last)
+        with batch.stage("encode"):
+            self._encode(batch.unfinished())
+        with batch.stage("fuse"):
+            points = self._fuse(batch, active)
         if not points:
             return
-        with line.stage("upsert"):
-            points = self._upsert(line, active, points)
-        line.searchable_at = time.time()
-        with line.stage("check"):
-            self._check(line, active, points)
-        line.active = active
+        with batch.stage("upsert"):
+            points = self._upsert(batch, active, points)
+        batch.searchable_at = time.time()
+        with batch.stage("check"):
+            self._check(batch, active, points)
+        batch.active = active
 
     def _fetch_ahead(self, pair: Pair) -> Fetched:
         """The media of a pair that is not claimed yet; nothing if it is no longer wanted."""
@@ -247,44 +209,23 @@ class Pipeline:
             fetched.setdefault(pair, []).append((name, kind, content))
         return fetched
 
-    def _take(
-        self, work: Work, fetched: Sequence[tuple[str, MediaKind, bytes | FirstlightError]]
-    ) -> None:
-        """What was fetched, into the work: content, a failure that is listed, or a retry."""
-        for name, kind, content in fetched:
-            if isinstance(content, bytes):
-                work.media.append((name, kind, content))
-            elif isinstance(content, RetryableError) and work.claim.attempts < self._max_attempts:
-                work.outcome = work.outcome or Retry(work.pair, f"{name}: {content}")
-            else:
-                work.failures.append(MediaFailure(name, str(content)))
-
     def _encode(self, works: Sequence[Work]) -> None:
         if not works:
             return
-        with self._turn() if len(works) > 1 else nullcontext():
+        with _turn(self._encoding, len(works)):
             encoded = self._encoders.encode_items([_inputs(work) for work in works])
         sick = None
         for work, one in zip(works, encoded, strict=True):
             work.media.clear()
             work.vectors = one.vectors
-            work.failures += [MediaFailure(*failure) for failure in _failures(one)]
+            work.failures += [MediaFailure(part.field, part.message) for part in one.failures]
             if one.error is None:
                 continue
             if isinstance(one.error, PermanentError):
-                work.outcome = Dead(work.pair, _reason(one.error, work), tuple(work.failures))
+                work.die(one.error)
                 continue
             sick = sick or self._sickness()
             work.outcome = Postponed(work.pair, sick) if sick else Retry(work.pair, str(one.error))
-
-    @contextmanager
-    def _turn(self) -> Iterator[None]:
-        if not self._turns.acquire(timeout=ENCODING_WAIT_S):
-            raise RetryableError("the encoders did not get to this batch in time")
-        try:
-            yield
-        finally:
-            self._turns.release()
 
     def _sickness(self) -> str:
         """Why the encoders can take no work, empty if they can: then the input was to blame."""
@@ -294,8 +235,8 @@ class Pipeline:
             return str(error)
         return ""
 
-    def _fuse(self, line: _Line, active: Active) -> dict[str, ItemPoint]:
-        works = [work for work in line.works if work.outcome is None]
+    def _fuse(self, batch: Batch, active: Active) -> dict[str, ItemPoint]:
+        works = batch.unfinished()
         if not works:
             return {}
         try:
@@ -323,11 +264,11 @@ class Pipeline:
             try:
                 fused.append(active.fusion.fuse(work.vectors))
             except PermanentError as error:
-                work.outcome = Dead(work.pair, str(error), tuple(work.failures))
+                work.die(error)
         return fused
 
     def _upsert(
-        self, line: _Line, active: Active, points: dict[str, ItemPoint]
+        self, batch: Batch, active: Active, points: dict[str, ItemPoint]
     ) -> dict[str, ItemPoint]:
         """One conditional write of all that the index takes; what it refuses is dead."""
         try:
@@ -337,16 +278,16 @@ class Pipeline:
             faults = self._index.faults(active.collection, points.values())
             if not faults:
                 raise
-        for work in line.works:
+        for work in batch.works:
             fault = faults.get(work.pair.id)
             if fault is not None:
-                work.outcome = Dead(work.pair, str(fault), tuple(work.failures))
+                work.die(fault)
         sound = {item_id: point for item_id, point in points.items() if item_id not in faults}
         if sound:
             self._index.upsert(active.collection, list(sound.values()))
         return sound
 
-    def _check(self, line: _Line, active: Active, points: Mapping[str, ItemPoint]) -> None:
+    def _check(self, batch: Batch, active: Active, points: Mapping[str, ItemPoint]) -> None:
         """Take back what became stale while it was encoded.
 
         A conditional write inserts where no point exists, so an item deleted meanwhile would
@@ -355,7 +296,7 @@ class Pipeline:
         """
         states = self._catalog.states(list(points))
         stale = []
-        for work in line.works:
+        for work in batch.works:
             if work.pair.id not in points:
                 continue
             version, state = states.get(work.pair.id, (0, ItemState.DELETED))
@@ -367,37 +308,24 @@ class Pipeline:
                     failures=tuple(work.failures),
                 )
                 continue
-            line.superseded.add(work.pair)
+            batch.superseded.add(work.pair)
             if not (version > work.pair.version and state is ItemState.PENDING):
                 stale.append(work.pair)
         if stale:
-            self._undo(active.collection, stale)
+            self._ghosts.undo(active.collection, stale)
 
-    def _undo(self, collection: str, stale: Sequence[Pair]) -> None:
-        for last in (False, False, True):
-            try:
-                self._index.undo(collection, stale)
-            except RetryableError:
-                if last:
-                    log.error("ghosts_left", pairs=stale, remedy="run `firstlight verify`")
-                    raise
-                time.sleep(0.5)
-            else:
-                metrics.UNDONE.inc(len(stale))
-                return
-
-    def _written_elsewhere(self, line: _Line) -> list[Due]:
+    def _written_elsewhere(self, batch: Batch) -> list[Due]:
         """What was indexed into a collection that a refit replaced in the meantime.
 
         The refit activates its pointer, then looks through the ledger; we finish in the ledger,
         then look at the pointer. So one of the two sees the other.
         """
-        if line.active is None:
+        if batch.active is None:
             return []
         now = self._collections.active()
-        if now.fingerprint == line.active.fingerprint:
+        if now.fingerprint == batch.active.fingerprint:
             return []
-        written = [work.pair.id for work in line.works if isinstance(work.outcome, Indexed)]
+        written = [work.pair.id for work in batch.works if isinstance(work.outcome, Indexed)]
         if not written:
             return []
         return self._catalog.requeue(
@@ -405,103 +333,19 @@ class Pipeline:
         )
 
 
-class _Line:
-    """One batch: its deletions, its items, and how long each stage took."""
-
-    def __init__(self, claims: Sequence[Claim]) -> None:
-        self.deletions = [claim for claim in claims if claim.item is None]
-        self.works = [Work(claim, claim.item) for claim in claims if claim.item is not None]
-        self.removed: list[Removed] = []
-        self.superseded: set[Pair] = set()
-        self.active: Active | None = None
-        self.searchable_at: float | None = None
-        self.stages: dict[str, float] = {}
-
-    @contextmanager
-    def stage(self, name: str) -> Iterator[None]:
-        """Time one stage, in seconds."""
-        started = time.perf_counter()
-        try:
-            yield
-        finally:
-            self.stages[name] = time.perf_counter() - started
-            metrics.STAGE_S.labels(name).observe(self.stages[name])
-
-    def postpone(self, reason: str) -> None:
-        """Nothing more can be done now, and no item is to blame."""
-        for work in self.works:
-            work.outcome = work.outcome or Postponed(work.pair, reason)
-        self._deletions_left(reason)
-
-    def fail(self, reason: str) -> None:
-        """Nothing more can be done now, and any item may be to blame: each is tried alone."""
-        for work in self.works:
-            work.outcome = work.outcome or Retry(work.pair, reason)
-        self._deletions_left(reason)
-
-    def outcomes(self) -> list[Outcome]:
-        """What the ledger is told; of superseded versions it wants to hear nothing."""
-        found: list[Outcome] = list(self.removed)
-        found += self._postponed_deletions
-        for work in self.works:
-            if work.outcome is not None and work.pair not in self.superseded:
-                found.append(work.outcome)
-        return found
-
-    _postponed_deletions: Sequence[Postponed] = ()
-
-    def _deletions_left(self, reason: str) -> None:
-        if not self.removed:
-            self._postponed_deletions = [Postponed(claim.pair, reason) for claim in self.deletions]
-
-
 def _inputs(work: Work) -> ItemInputs:
-    return ItemInputs(
-        text=render_item(work.item),
-        images=tuple((name, content) for name, kind, content in work.media if kind == "image"),
-        audio=tuple((name, content) for name, kind, content in work.media if kind == "audio"),
-    )
+    return ItemInputs(render_item(work.item), work.contents("image"), work.contents("audio"))
 
 
-def _failures(encoded: EncodedItem) -> list[tuple[str, str]]:
-    return [(failure.field, failure.message) for failure in encoded.failures]
-
-
-def _reason(error: FirstlightError, work: Work) -> str:
-    """The error, with every medium that could not be used."""
-    return "; ".join([str(error), *(f"{name}: {message}" for name, message in work.failures)])
-
-
-def _record(line: _Line, outcomes: Sequence[Outcome]) -> None:
-    """One log line per item, and the counters."""
-    claims = {work.pair: work.claim for work in line.works}
-    claims |= {claim.pair: claim for claim in line.deletions}
-    timings = {f"{name}_s": round(seconds, 4) for name, seconds in line.stages.items()}
-    now = time.time()
-    for outcome in outcomes:
-        claim = claims[outcome.pair]
-        kind = type(outcome).__name__.lower()
-        metrics.ITEMS.labels(kind, claim.lane).inc()
-        details: dict[str, object] = {}
-        ended_at = now
-        if isinstance(outcome, Indexed):
-            ended_at = line.searchable_at or now
-            metrics.SEARCHABLE_S.labels(claim.lane).observe(max(0.0, ended_at - claim.accepted_at))
-            if outcome.failures:
-                details["failures"] = [list(failure) for failure in outcome.failures]
-        elif not isinstance(outcome, Removed):
-            details["reason"] = outcome.reason
-        log.info(
-            "item",
-            item=outcome.pair.id,
-            version=outcome.pair.version,
-            outcome=kind,
-            attempts=claim.attempts,
-            latency_s=round(ended_at - claim.accepted_at, 4),
-            batch=len(claims),
-            **timings,
-            **details,
-        )
-    for pair in line.superseded:
-        metrics.ITEMS.labels("superseded", claims[pair].lane).inc()
-        log.info("item", item=pair.id, version=pair.version, outcome="superseded")
+@contextmanager
+def _turn(batches: threading.BoundedSemaphore, items: int) -> Iterator[None]:
+    """Wait for a place among the batches; a single item never waits."""
+    if items < 2:
+        yield
+        return
+    if not batches.acquire(timeout=WAIT_S):
+        raise RetryableError("the batches before this one did not end in time")
+    try:
+        yield
+    finally:
+        batches.release()
