@@ -57,8 +57,15 @@ class Metrics:
         return generate_latest(self._registry)
 
 
+RECENT_ITEMS = 1000
+
+
 class IndexCollector(Collector):
-    """Size of the live collection; left out while the index does not answer."""
+    """Size of the live collection, and how long recent items took to get there.
+
+    What does not answer is left out. Workers count the same latency in a histogram of their own;
+    this one comes from the ledger and is there without scraping them.
+    """
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
@@ -68,7 +75,8 @@ class IndexCollector(Collector):
         return iter(())
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
-        """The gauge, labelled by collection."""
+        """Two families."""
+        yield from self._latency()
         gauge = GaugeMetricFamily(
             "firstlight_index_items", "Items in the serving collection.", labels=["collection"]
         )
@@ -79,6 +87,21 @@ class IndexCollector(Collector):
                 gauge.add_metric([collection], points)
         except FirstlightError:
             return
+        yield gauge
+
+    def _latency(self) -> Iterator[GaugeMetricFamily]:
+        gauge = GaugeMetricFamily(
+            "firstlight_recent_event_to_searchable_seconds",
+            f"Event accepted to searchable, over the last {RECENT_ITEMS} items indexed.",
+            labels=["quantile"],
+        )
+        try:
+            newest = self._parts.catalog.newest(RECENT_ITEMS)
+        except FirstlightError:
+            return
+        took_s = sorted(one.indexed_at - one.accepted_at for one in newest)
+        for quantile in (0.5, 0.95, 0.99) if took_s else ():
+            gauge.add_metric([str(quantile)], took_s[int(quantile * (len(took_s) - 1))])
         yield gauge
 
 

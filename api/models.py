@@ -26,12 +26,14 @@ class Models:
     """Loads in the background, so that events are accepted while models are on their way.
 
     Args:
-        words: encoders that are already loaded, instead of loading those of the settings.
+        words: encoders that are already loaded, instead of loading those of the settings; whoever
+            loaded them closes them.
     """
 
     def __init__(self, settings: Settings, words: Encoders | None = None) -> None:
         self._settings = settings
         self._words = words
+        self._borrowed = words is not None
         self._failure = ""
         self._profiles: LruCache[bytes, dict[str, Vector]] = LruCache(settings.api.user_cache)
 
@@ -112,5 +114,5 @@ class Models:
 
     def close(self) -> None:
         """End the device thread."""
-        if self._words is not None:
+        if self._words is not None and not self._borrowed:
             self._words.close()

@@ -33,7 +33,7 @@ class Newest:
         if filters:
             self._check(collection, filters)
         wanted = MOST_READ if filters else min(MOST_READ, limit + len(exclude))
-        ids = [one for one in self._catalog.newest(wanted) if one not in exclude]
+        ids = [one.id for one in self._catalog.newest(wanted) if one.id not in exclude]
         hits: list[Hit] = []
         for start in range(0, len(ids), 256):
             chunk = ids[start : start + 256]

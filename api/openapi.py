@@ -31,7 +31,7 @@ BODIES: tuple[type[BaseModel], ...] = (
     User,
     Problem,
 )
-SECURITY = [{"bearer": []}, {"apiKey": []}, {}]
+SECURITY: list[dict[str, list[str]]] = [{"bearer": []}, {"apiKey": []}, {}]
 OPEN = ("/healthz", "/readyz", "/metrics")
 
 

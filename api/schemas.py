@@ -9,11 +9,19 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    model_validator,
+)
 
 from domain.fields import Identifier, Text
 from domain.filters import Filters
 from domain.items import Item, StrictModel
+from domain.limits import limits_of
 from domain.users import Interaction, User
 
 Modality = Literal["text", "image", "audio"]
@@ -137,26 +145,45 @@ class InteractionBody(Interaction):
 
 # --- asking -----------------------------------------------------------------------------------
 
-Limit = Annotated[int, Field(strict=True, ge=1, description="How many results, at least 1.")]
+Limit = Annotated[
+    int, Field(strict=True, description="How many results.", json_schema_extra={"minimum": 1})
+]
+"""Checked against the settings where it is used, so that too few and too many read alike."""
+
+Flag = Annotated[bool, Field(strict=True)]
+
+
+def _of_length(value: str, info: ValidationInfo) -> str:
+    most = limits_of(info).profile_chars
+    if len(value) > most:
+        raise ValueError(
+            f"{len(value)} characters, the limit is {most};"
+            " shorten it or raise FIRSTLIGHT_LIMITS_PROFILE_CHARS"
+        )
+    return value
+
+
+Words = Annotated[Text, AfterValidator(_of_length)]
+"""What a person says, bounded as a profile is."""
 
 
 class RecommendRequest(StrictModel):
     """Who asks, by any mix of a stored user, a sentence, and liked items; and what may come."""
 
     user: Identifier | None = Field(default=None, description="A user known from user.updated.")
-    profile: Text | None = Field(
+    profile: Words | None = Field(
         default=None, description="The person in words; takes the stored profile's place."
     )
-    interests: list[Text] = Field(default_factory=list)
+    interests: list[Words] = Field(default_factory=list, max_length=100)
     liked: list[Identifier] = Field(
         default_factory=list, max_length=1000, description="Item ids, newest first."
     )
     filters: Filters = Field(default_factory=dict)
     limit: Limit = 10
-    exclude_seen: bool = Field(
+    exclude_seen: Flag = Field(
         default=True, description="Leave out what the user interacted with, and `liked`."
     )
-    exact: bool | None = Field(
+    exact: Flag | None = Field(
         default=None, description="Force exact (true) or approximate (false) search."
     )
 
@@ -168,7 +195,7 @@ class SimilarRequest(StrictModel):
     within: Target = Field(default="all", description="One modality, or all of them fused.")
     filters: Filters = Field(default_factory=dict)
     limit: Limit = 10
-    exact: bool | None = None
+    exact: Flag | None = None
 
 
 class SearchRequest(StrictModel):
@@ -176,7 +203,7 @@ class SearchRequest(StrictModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
 
-    text: Text | None = None
+    text: Words | None = None
     image: str | None = Field(
         default=None, description="upload:SHA256, or the file in base64 (a data: URL will do)."
     )
@@ -188,7 +215,7 @@ class SearchRequest(StrictModel):
     )
     filters: Filters = Field(default_factory=dict)
     limit: Limit = 10
-    exact: bool | None = None
+    exact: Flag | None = None
 
     @model_validator(mode="after")
     def _one_example(self) -> Self:

@@ -50,6 +50,7 @@ def run(chosen: Settings) -> None:
 def bind(chosen: Settings) -> socket.socket:
     """A listening socket. Raises RejectedError naming the setting that is to be changed."""
     host, port = chosen.api.host, chosen.api.port
+    listening = None
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(
             host.strip("[]"), port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
@@ -58,6 +59,8 @@ def bind(chosen: Settings) -> socket.socket:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind(address)
     except OSError as error:
+        if listening is not None:
+            listening.close()
         taken = error.errno == errno.EADDRINUSE
         raise RejectedError(
             f"port {port} of {host} is in use" if taken else f"{host}:{port}: {error.strerror}",

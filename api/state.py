@@ -16,7 +16,7 @@ from api.models import Models
 from api.recommend import Recommender
 from api.spaces import Spaces
 from api.vectors import ItemVectors
-from catalog import Catalog, RetryPolicy
+from catalog import Catalog
 from domain.settings import Settings
 from encoders import FusionStore
 from index import ItemIndex
@@ -84,11 +84,7 @@ def open_parts(
         from workers.celery import create_app
 
         broker = create_app(settings)
-    catalog = Catalog.open(
-        settings.catalog_url,
-        busy_timeout_s=settings.catalog.busy_timeout_s,
-        retry=RetryPolicy.from_settings(settings.worker),
-    )
+    catalog = Catalog.connect(settings)
     index = ItemIndex.connect(settings)
     models = Models(settings, words)
     spaces = Spaces(
