@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import qdrant_edge as edge
 
 from index.server.bodies import Body
@@ -97,21 +98,51 @@ def _match(body: Body) -> Any:
         if name in body:
             value = body.take(name)
             body.done()
-            try:
-                return build(value)
-            except (TypeError, ValueError) as error:
-                raise wrong(f"match `{name}`: {error}") from None
+            return build(value)
     body.done()
     raise wrong(f"match: one of {', '.join(_MATCH)} is needed")
 
 
+def _match_value(value: Any) -> edge.MatchValue:
+    if isinstance(value, bool):
+        # The engine's binding takes Python's True for the integer 1; numpy's it takes as it is.
+        return edge.MatchValue(np.bool_(value))  # type: ignore[arg-type]
+    if isinstance(value, str) or _fits(value):
+        return edge.MatchValue(value)
+    raise wrong(f"match `value` must be a string, a 64-bit integer or a boolean, got {value!r}")
+
+
+def _fits(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and -(2**63) <= value < 2**63
+
+
+def _match_list(name: str, make: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    def build(value: Any) -> Any:
+        if isinstance(value, list) and (
+            all(isinstance(one, str) for one in value) or all(_fits(one) for one in value)
+        ):
+            return make(value)
+        raise wrong(f"match `{name}` must be a list of strings or a list of 64-bit integers")
+
+    return build
+
+
+def _match_text(name: str, make: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    def build(value: Any) -> Any:
+        if isinstance(value, str):
+            return make(value)
+        raise wrong(f"match `{name}` must be a string")
+
+    return build
+
+
 _MATCH: dict[str, Callable[[Any], Any]] = {
-    "value": edge.MatchValue,
-    "any": edge.MatchAny,
-    "except": edge.MatchExcept,
-    "text": edge.MatchText,
-    "text_any": edge.MatchTextAny,
-    "phrase": edge.MatchPhrase,
+    "value": _match_value,
+    "any": _match_list("any", edge.MatchAny),
+    "except": _match_list("except", edge.MatchExcept),
+    "text": _match_text("text", edge.MatchText),
+    "text_any": _match_text("text_any", edge.MatchTextAny),
+    "phrase": _match_text("phrase", edge.MatchPhrase),
 }
 
 
@@ -120,7 +151,11 @@ def _range(body: Body) -> Any:
     body.done()
     bounds = {name: bound for name, bound in bounds.items() if bound is not None}
     if all(isinstance(bound, str) for bound in bounds.values()) and bounds:
-        return edge.RangeDateTime(**bounds)
+        try:
+            return edge.RangeDateTime(**bounds)
+        except ValueError as error:
+            given = ", ".join(f"{name} {bound!r}" for name, bound in bounds.items())
+            raise wrong(f"range {given}: {error}") from None
     for name, bound in bounds.items():
         if not isinstance(bound, int | float) or isinstance(bound, bool):
             raise wrong(f"range `{name}`: {bound!r} is neither a number nor like its other bounds")
