@@ -13,6 +13,7 @@ import typer
 from api.cli import demo, index, models, operate, processes, publish, query
 from api.cli.output import CODE_REJECTED, CODE_UNAVAILABLE, fail
 from domain.errors import FirstlightError, RetryableError
+from domain.log import configure_logging
 
 app = typer.Typer(
     name="firstlight",
@@ -28,6 +29,7 @@ for part in (processes, publish, query, operate, index, models, demo):
 
 def main() -> None:
     """Run the command; an expected error becomes one line and an exit code."""
+    configure_logging("warning")  # services say more, once they have read the settings
     try:
         app()
     except RetryableError as error:
