@@ -18,7 +18,7 @@ Step: TypeAlias = Sequence[str]
 STEPS: tuple[Step, ...] = (
     (
         """CREATE TABLE items (
-            id {id} PRIMARY KEY,
+            id {id} NOT NULL PRIMARY KEY,
             version BIGINT NOT NULL,
             item TEXT,
             lane TEXT NOT NULL,
@@ -42,14 +42,14 @@ STEPS: tuple[Step, ...] = (
         "CREATE INDEX items_by_fingerprint ON items (state, fingerprint)",
         "CREATE INDEX items_newest ON items (state, indexed_at)",
         """CREATE TABLE users (
-            id {id} PRIMARY KEY,
+            id {id} NOT NULL PRIMARY KEY,
             version BIGINT NOT NULL,
             profile TEXT,
             erased_until DOUBLE PRECISION,
             updated_at DOUBLE PRECISION NOT NULL
         )""",
         """CREATE TABLE interactions (
-            event_id {id} PRIMARY KEY,
+            event_id {id} NOT NULL PRIMARY KEY,
             user_id {id} NOT NULL,
             item_id {id} NOT NULL,
             kind TEXT NOT NULL,
