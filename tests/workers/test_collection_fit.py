@@ -31,11 +31,6 @@ def names(count: int, prefix: str = "item") -> list[str]:
     return [f"{prefix}{number}" for number in range(count)]
 
 
-def collections_of(shop: Shop) -> set[str]:
-    prefix = shop.settings.index.alias + "-"
-    return {name for name in shop.held.index.collections() if name.startswith(prefix)}
-
-
 def test_a_fit_moves_everything_to_a_new_collection_and_keeps_the_old(real_shop: Shop) -> None:
     shop = real_shop
     shop.publish(*names(60))
@@ -47,7 +42,7 @@ def test_a_fit_moves_everything_to_a_new_collection_and_keeps_the_old(real_shop:
     assert (fit.items, fit.copied) == (60, 60)
     assert shop.held.index.serving() == fit.collection
     assert shop.held.collections.active().collection == fit.collection
-    assert collections_of(shop) == {before.collection, fit.collection}
+    assert shop.collections() == {before.collection, fit.collection}
     assert shop.ids() == set(names(60))
     assert shop.encoders.encoded == encoded
     record = shop.held.catalog.item("item0")
@@ -76,7 +71,7 @@ def test_too_few_items_are_told(shop: Shop) -> None:
     shop.publish(*names(5))
     with pytest.raises(RejectedError, match=r"5 items are indexed, statistics need 20"):
         fit_fusion(shop.held, shop.dispatch)
-    assert len(collections_of(shop)) == 1
+    assert len(shop.collections()) == 1
 
 
 def test_a_fit_that_finds_nothing_new_changes_nothing(shop: Shop) -> None:
@@ -99,7 +94,7 @@ def test_only_the_collection_before_is_kept(shop: Shop) -> None:
         assert fit is not None
         made.append(fit.collection)
     assert len(set(made)) == 4
-    assert collections_of(shop) == set(made[2:])
+    assert shop.collections() == set(made[2:])
     assert len(shop.fusions.versions()) == 2
     assert shop.held.collections.registry.records().keys() == set(made[2:])
     shop.check()
@@ -259,36 +254,6 @@ def test_a_refit_beside_writers_deleters_and_readers_loses_and_revives_nothing(
 # --- killed ------------------------------------------------------------------------------------
 
 
-class Killed(BaseException):
-    """Stands for kill -9: nothing catches it."""
-
-
-def kill_before(shop: Shop, effect: int, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Make the process die before its nth change of anything that outlives it."""
-    held, done = shop.held, []
-
-    def mortal(owner: object, name: str) -> None:
-        change = getattr(owner, name)
-
-        def call(*args: Any, **kwargs: Any) -> Any:
-            if len(done) == effect:
-                raise Killed
-            done.append(name)
-            return change(*args, **kwargs)
-
-        monkeypatch.setattr(owner, name, call)
-
-    for name in ("upsert", "undo", "swap", "drop", "ensure"):
-        mortal(held.index, name)
-    for name in ("put", "write_to", "aim", "remove"):
-        mortal(held.collections.registry, name)
-    for name in ("add", "retire"):
-        mortal(held.collections.fusions, name)
-    for name in ("moved", "requeue"):
-        mortal(held.catalog, name)
-    return done
-
-
 @pytest.mark.slow
 def test_a_refit_killed_before_any_of_its_steps_is_continued(
     shop: Shop, monkeypatch: pytest.MonkeyPatch
@@ -303,11 +268,11 @@ def test_a_refit_killed_before_any_of_its_steps_is_continued(
         everything.add(new)
         victim = shop.reopened()
         with monkeypatch.context() as patched:
-            steps = kill_before(victim, effect, patched)
+            steps = victim.dies_before(effect, patched)
             try:
                 fit_fusion(victim.held, victim.dispatch)
                 finished = True
-            except Killed:
+            except victim.Killed:
                 finished = False
         victim.held.catalog.close()
         victim.held.fetcher.close()
@@ -320,7 +285,7 @@ def test_a_refit_killed_before_any_of_its_steps_is_continued(
         if finished:
             break
     assert {"swap", "drop", "write_to", "aim", "moved", "upsert", "retire"} <= set(steps)
-    assert len(collections_of(shop)) == 2
+    assert len(shop.collections()) == 2
 
 
 def test_a_process_that_is_killed_for_real_leaves_the_work_to_the_next(
@@ -363,7 +328,7 @@ def test_a_process_that_is_killed_for_real_leaves_the_work_to_the_next(
     fit_fusion(shop.held, shop.dispatch)
     assert shop.held.index.serving() != before
     assert shop.ids() == {*names(60), "newer"}
-    assert len(collections_of(shop)) == 2
+    assert len(shop.collections()) == 2
     shop.check()
 
 
