@@ -121,9 +121,11 @@ class HttpFetcher:
                 remedy="if the file is large, raise FIRSTLIGHT_FETCH_TIMEOUT_S",
             ) from None
         except httpcore.ConnectError as error:
-            if isinstance(error.__cause__, ssl.SSLCertVerificationError):
+            # httpcore wraps the cause as its argument and drops it as __cause__.
+            cause = error.args[0] if error.args else None
+            if isinstance(cause, ssl.SSLCertVerificationError):
                 raise PermanentError(
-                    f"the certificate of {host} is not valid ({error.__cause__.verify_message})",
+                    f"the certificate of {host} is not valid ({cause.verify_message})",
                     remedy="correct it, or name your own authority with SSL_CERT_FILE",
                 ) from None
             raise RetryableError(f"{host} could not be connected to ({error})") from None

@@ -9,7 +9,7 @@ import tempfile
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO
 
 from domain.errors import NotFoundError, RejectedError
 from workers.durable import sync_folder
@@ -31,7 +31,7 @@ class Uploads:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
-    def put(self, content: bytes | BinaryIO | Iterable[bytes], limit_bytes: int) -> str:
+    def put(self, content: bytes | IO[bytes] | Iterable[bytes], limit_bytes: int) -> str:
         """Store `content` durably and return its sha256, 64 hexadecimal digits.
 
         Raises:
@@ -102,7 +102,7 @@ class Uploads:
                 continue
 
 
-def _chunks(content: bytes | BinaryIO | Iterable[bytes]) -> Iterator[bytes]:
+def _chunks(content: bytes | IO[bytes] | Iterable[bytes]) -> Iterator[bytes]:
     if isinstance(content, bytes | bytearray | memoryview):
         yield bytes(content)
     elif hasattr(content, "read"):

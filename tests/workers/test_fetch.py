@@ -23,6 +23,7 @@ from workers.uploads import Uploads
 if TYPE_CHECKING:
     from tests.fixtures.media_server import MediaServer, Request
 
+CERTIFICATE = Path(__file__).parents[1] / "fixtures" / "pictures-internal.pem"
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 4
 WAV = b"RIFF\x24\0\0\0WAVEfmt " + bytes(300)
 
@@ -236,6 +237,32 @@ def test_a_name_is_resolved_here_and_stays_in_the_host_header(
 def test_a_name_that_does_not_resolve_is_tried_again_later(make: Make) -> None:
     with pytest.raises(RetryableError, match=r"host name nowhere\.example does not resolve"):
         one(make(resolve=Names()), "https://nowhere.example/a.png")
+
+
+# --- TLS -----------------------------------------------------------------------------------------
+
+
+def test_the_certificate_is_checked_against_the_name_not_the_address(
+    make: Make, tls_media_server: MediaServer, monkeypatch: Any
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(CERTIFICATE))
+    tls_media_server.serve("/a.png", PNG)
+    names = Names(pictures_internal=[["127.0.0.1"]], other_internal=[["127.0.0.1"]])
+    fetcher = make(resolve=names, allow_private=["pictures.internal", "other.internal"])
+    assert one(fetcher, tls_media_server.url("/a.png", "pictures.internal")) == PNG
+    with pytest.raises(PermanentError, match=r"certificate of other\.internal is not valid"):
+        one(fetcher, tls_media_server.url("/a.png", "other.internal"))
+
+
+def test_a_certificate_of_nobody_known_is_refused(
+    make: Make, tls_media_server: MediaServer
+) -> None:
+    tls_media_server.serve("/a.png", PNG)
+    names = Names(pictures_internal=[["127.0.0.1"]])
+    fetcher = make(resolve=names, allow_private=["pictures.internal"])
+    with pytest.raises(PermanentError, match=r"is not valid \(self.signed certificate"):
+        one(fetcher, tls_media_server.url("/a.png", "pictures.internal"))
+    assert tls_media_server.requests == []
 
 
 # --- redirects ---------------------------------------------------------------------------------
