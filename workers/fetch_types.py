@@ -15,7 +15,7 @@ MediaKind = Literal["image", "audio"]
 SNIFFED_BYTES = 1024
 """How much of the start is looked at."""
 
-IMAGES_READ = "JPEG, PNG, GIF, WebP, BMP, TIFF or AVIF"
+IMAGES_READ = "JPEG, PNG, GIF, WebP, BMP, TIFF, AVIF, JPEG 2000 or PPM"
 AUDIO_READ = "WAV, FLAC, OGG, MP3, AIFF, AU or CAF"
 
 
@@ -37,9 +37,11 @@ _SIGNATURES: tuple[tuple[bytes, MediaKind | None, str], ...] = (
     (rb"\x89PNG\r\n\x1a\n", "image", "a PNG picture"),
     (rb"GIF8[79]a", "image", "a GIF picture"),
     (rb"RIFF....WEBP", "image", "a WebP picture"),
-    (rb"BM.{4}\0\0\0\0.{4}[\x0c\x28\x34\x38\x40\x6c\x7c]\0\0\0", "image", "a BMP picture"),
+    (rb"BM.{12}[\x0c\x10\x28\x34\x38\x40\x6c\x7c]\0\0\0", "image", "a BMP picture"),
     (rb"II[\x2a\x2b]\0|MM\0[\x2a\x2b]", "image", "a TIFF picture"),
     (rb"....ftypavi[fs]", "image", "an AVIF picture"),
+    (rb"\0\0\0\x0cjP  \r\n\x87\n|\xff\x4f\xff\x51", "image", "a JPEG 2000 picture"),
+    (rb"P[1-6][\s#]", "image", "a PPM picture"),
     (rb"(?:RIFF|RIFX|RF64)....WAVE", "audio", "a WAV recording"),
     (rb"riff\x2e\x91\xcf\x11", "audio", "a W64 recording"),
     (rb"fLaC", "audio", "a FLAC recording"),
@@ -57,7 +59,6 @@ _SIGNATURES: tuple[tuple[bytes, MediaKind | None, str], ...] = (
         "an MP3 recording",
     ),
     (rb"....ftyp(?:hei[cmsx]|hev[cx]|mif1|msf1)", None, "a HEIC picture"),
-    (rb"\0\0\0\x0cjP  \r\n\x87\n|\xff\x4f\xff\x51", None, "a JPEG 2000 picture"),
     (rb"\0\0\x01\0[\x01-\x20]\0", None, "an icon file"),
     (rb"8BPS", None, "a Photoshop file"),
     (rb"....ftypM4A", None, "an M4A (AAC) recording"),
