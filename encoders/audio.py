@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from domain.errors import FirstlightError, RetryableError
 from domain.settings import EncoderSettings
@@ -28,7 +29,7 @@ class WaveformModel(Protocol):
         rate: Hz of the sound it takes.
         frame_dim: length of one frame's vector.
         min_samples: shorter sound is padded with zeros to this.
-        module: the torch module that `frames` is called with; None where another engine runs it.
+        module: the torch module that `frames` runs; None where another engine does.
     """
 
     rate: int
@@ -36,8 +37,18 @@ class WaveformModel(Protocol):
     min_samples: int
     module: torch.nn.Module | None
 
-    def frames(self, network: Network | None, waves: Matrix) -> torch.Tensor:
-        """Sound [n, samples] float32 -> frames [n, time, frame_dim], on the device thread."""
+    def prepare(self, wave: Vector) -> NDArray[np.float32]:
+        """Sound [samples] -> what `frames` takes of it, in the caller's thread."""
+        ...
+
+    def frames(
+        self, network: Network | None, batch: NDArray[np.float32], samples: int
+    ) -> torch.Tensor:
+        """n prepared sounds of one length -> [n, time, frame_dim], on the device thread.
+
+        Args:
+            samples: their length before they were prepared.
+        """
         ...
 
 
@@ -91,12 +102,16 @@ class AudioStages:
     def _piece(self, wave: Vector) -> Piece:
         short = self._waveforms.min_samples - len(wave)
         full = np.pad(wave, (0, short)) if short > 0 else wave
-        return Piece(full, cost=len(full), group=len(full), weight=float(len(wave)))
+        prepared = (self._waveforms.prepare(full), len(full))
+        return Piece(prepared, cost=len(full), group=len(full), weight=float(len(wave)))
 
-    def core(self, network: Network | None, payloads: list[Vector]) -> Matrix:
-        """n windows [samples], all of one length -> [n, 2 * frame_dim] float32, unit norm."""
+    def core(
+        self, network: Network | None, payloads: list[tuple[NDArray[np.float32], int]]
+    ) -> Matrix:
+        """n prepared windows, all of one length -> [n, 2 * frame_dim] float32, unit norm."""
+        batch, samples = np.stack([one for one, _ in payloads]), payloads[0][1]
         with torch.inference_mode():
-            frames = self._waveforms.frames(network, np.stack(payloads)).float()
+            frames = self._waveforms.frames(network, batch, samples).float()
             deviation, mean = torch.std_mean(frames, dim=1, correction=0)
             pooled = torch.cat([mean, deviation], dim=1)
             vectors: Matrix = torch.nn.functional.normalize(pooled, dim=1).cpu().numpy()
@@ -112,7 +127,7 @@ class AudioStages:
         time_s = np.arange(3 * rate) / rate
         noise = np.random.default_rng(0).normal(0, 0.05, len(time_s))
         glide = 0.4 * np.sin(2 * np.pi * (200 + 150 * time_s) * time_s)
-        return [[(glide + noise).astype(np.float32)]]
+        return [[self._piece((glide + noise).astype(np.float32)).payload]]
 
 
 class TransformersWaveforms:
@@ -138,15 +153,21 @@ class TransformersWaveforms:
         self._normalises = bool(features.get("do_normalize", True))
         self._layer = located.spec.layer
 
-    def frames(self, network: Network | None, waves: Matrix) -> torch.Tensor:
-        """Sound [n, samples] -> hidden states of the chosen layer, or the mean of all of them."""
+    def prepare(self, wave: Vector) -> NDArray[np.float32]:
+        """As Wav2Vec2FeatureExtractor does: zero mean, unit variance, each window by itself."""
+        if not self._normalises:
+            return wave
+        exact = wave.astype(np.float64)
+        scaled: Vector = ((exact - exact.mean()) / np.sqrt(exact.var() + 1e-7)).astype(np.float32)
+        return scaled
+
+    def frames(
+        self, network: Network | None, batch: NDArray[np.float32], samples: int
+    ) -> torch.Tensor:
+        """Sounds [n, samples] -> states of the chosen layer, or the mean over layers."""
+        del samples
         assert network is not None
-        sound = torch.from_numpy(waves).to(network.device)
-        if self._normalises:
-            # As Wav2Vec2FeatureExtractor does, each window by itself.
-            variance, mean = torch.var_mean(sound, dim=1, keepdim=True, correction=0)
-            sound = (sound - mean) / torch.sqrt(variance + 1e-7)
-        sound = sound.to(network.dtype)
+        sound = torch.from_numpy(batch).to(network.device, network.dtype)
 
         def forward(module: Any) -> torch.Tensor:
             states = module(sound, output_hidden_states=True).hidden_states
@@ -179,12 +200,19 @@ class WhisperWaveforms:
         self.min_samples = self._samples_per_frame
         self._layer = located.spec.layer
 
-    def frames(self, network: Network | None, waves: Matrix) -> torch.Tensor:
-        """Sound [n, samples] -> states of the chosen layer, or the mean of all of them."""
+    def prepare(self, wave: Vector) -> NDArray[np.float32]:
+        """Its log-mel spectrogram, padded to 30 s: [bands, steps]."""
+        mel = self._mel(wave, sampling_rate=self.rate, return_tensors="np")
+        found: NDArray[np.float32] = mel.input_features[0]
+        return found
+
+    def frames(
+        self, network: Network | None, batch: NDArray[np.float32], samples: int
+    ) -> torch.Tensor:
+        """Spectrograms [n, bands, steps] -> states of the chosen layer, or the mean over layers."""
         assert network is not None
-        mel = self._mel(list(waves), sampling_rate=self.rate, return_tensors="pt")
-        features = mel.input_features.to(network.device, network.dtype)
-        heard = max(1, -(-waves.shape[1] // self._samples_per_frame))
+        features = torch.from_numpy(batch).to(network.device, network.dtype)
+        heard = max(1, -(-samples // self._samples_per_frame))
 
         def forward(module: Any) -> torch.Tensor:
             states = module(features, output_hidden_states=True).hidden_states

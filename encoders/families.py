@@ -13,7 +13,7 @@ from encoders.spec import ModelSpec
 
 TEXT = ("bert", "last_token")
 OPEN_CLIP = ("open_clip",)
-AUDIO = ("wav2vec2", "whisper", "speech_embedding")
+AUDIO = ("wav2vec2", "whisper")
 
 # Versions of preprocessing and pooling: part of the fingerprint. Change one together with any
 # code that changes the vectors of its encoder.
@@ -44,8 +44,6 @@ def raw_dim(located: Located) -> int:
         RejectedError: the configuration does not tell.
     """
     family = located.spec.family
-    if family == "speech_embedding":
-        return 192
     if family == "open_clip":
         if located.path.is_dir():
             config: Any = located.config("open_clip_config.json").get("model_cfg", {})

@@ -7,9 +7,7 @@ from typing import Literal, TypeAlias
 
 Modality: TypeAlias = Literal["text", "image", "audio", "user"]
 
-Family: TypeAlias = Literal[
-    "bert", "last_token", "open_clip", "wav2vec2", "whisper", "speech_embedding"
-]
+Family: TypeAlias = Literal["bert", "last_token", "open_clip", "wav2vec2", "whisper"]
 """Which loader reads the model.
 
 - bert: transformers AutoModel, mean pooling over tokens (BERT, RoBERTa, e5, MiniLM ...)
@@ -17,7 +15,6 @@ Family: TypeAlias = Literal[
 - open_clip: any architecture open_clip can load; image and text tower
 - wav2vec2: waveform models of AutoModel (Wav2Vec2, HuBERT, WavLM)
 - whisper: the encoder of a Whisper model
-- speech_embedding: openWakeWord's melspectrogram.onnx and embedding_model.onnx
 """
 
 
