@@ -3,6 +3,7 @@
 from catalog.ledger import Catalog
 from catalog.records import (
     Acceptance,
+    Arrival,
     Claim,
     Dead,
     Due,
@@ -22,6 +23,7 @@ from catalog.retries import RetryPolicy
 
 __all__ = [
     "Acceptance",
+    "Arrival",
     "Catalog",
     "Claim",
     "Dead",

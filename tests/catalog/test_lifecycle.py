@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from catalog import (
+    Arrival,
     Catalog,
     Dead,
     Due,
@@ -303,3 +304,15 @@ def test_a_reason_with_characters_no_store_holds_is_kept_readable(catalog: Catal
     found = record(catalog)
     assert found.reason == "bad byte \ufffd and ?"
     assert found.failures == (MediaFailure("m\ufffd", "?"),)
+
+
+def test_the_newest_are_those_indexed_last(catalog: Catalog, clock: Clock) -> None:
+    catalog.accept([created(key, 1) for key in "abcd"])
+    catalog.claim([Pair(key, 1) for key in "abc"])
+    for key in "bca":
+        clock.now += 1
+        catalog.finish([indexed(Pair(key, 1))])
+    assert [one.id for one in catalog.newest(2)] == ["a", "c"]
+    [*_, first] = catalog.newest(10)
+    assert first == Arrival("b", 1_000_000.0, 1_000_001.0)
+    assert catalog.newest(0) == []
