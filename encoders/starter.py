@@ -93,6 +93,9 @@ WHISPER = Wheel(
 )
 WHEELS = (MINILM, EFFICIENTNET, WHISPER)
 
+AUDIO_LAYER = 2
+"""Of Whisper's hidden states, the one that is pooled; measured in docs/models.md."""
+
 ABOUT = (
     "Small real models that come with pip, for a first look and for development. Text: English"
     " all-MiniLM-L6-v2. Pictures: an ImageNet classifier joined to MiniLM; it has CLIP's shape but"
@@ -123,12 +126,17 @@ def starter_pack(folder: Path) -> Pack:
         _name("audio", starter_audio.RECIPE, WHISPER),
         lambda draft, _: starter_audio.build(draft, WHISPER.verified()),
     )
+    return described(str(MINILM.folder() / "model"), f"local-dir:{image}", str(audio))
+
+
+def described(text: str, image: str, audio: str) -> Pack:
+    """The pack with its models' sources, however far they are assembled."""
     return Pack(
         name="starter",
         text=ModelSpec(
             "text",
             "bert",
-            str(MINILM.folder() / "model"),
+            text,
             weights_sha256=MINILM.sha256,
             max_tokens=256,
             license="Apache-2.0",
@@ -137,15 +145,15 @@ def starter_pack(folder: Path) -> Pack:
         image=ModelSpec(
             "image",
             "open_clip",
-            f"local-dir:{image}",
+            image,
             license="Apache-2.0",
             note="EfficientNet-lite0 (ImageNet) joined to MiniLM: CLIP-shaped, not CLIP.",
         ),
         audio=ModelSpec(
             "audio",
             "whisper",
-            str(audio),
-            layer=starter_audio.LAYER,
+            audio,
+            layer=AUDIO_LAYER,
             license="MIT",
             note="Encoder of Whisper tiny.en: English speech, 768 dimensions.",
         ),

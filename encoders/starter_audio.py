@@ -17,9 +17,6 @@ from encoders.quiet import quiet
 RECIPE = "whisper tiny.en encoder: 1"
 """Names the directory; change it with anything below that changes the model."""
 
-LAYER = 2
-"""Hidden state that is pooled; the measurement is in docs/models.md."""
-
 _HEADS = 6
 
 
