@@ -43,16 +43,15 @@ def draw(n: int, seed: int) -> np.ndarray:
     return drawn / np.linalg.norm(drawn, axis=1, keepdims=True)
 
 
-def median_ms(run: Callable[[int], object], repeats: int) -> float:
-    """Median time of one call after a few to warm up."""
-    for n in range(WARM):
-        run(n)
-    times = []
-    for n in range(repeats):
-        started = time.perf_counter()
-        run(n)
-        times.append((time.perf_counter() - started) * 1e3)
-    return statistics.median(times)
+def medians_ms(*runs: Callable[[int], object], repeats: int) -> list[float]:
+    """Median time of each call; they take turns, so that a busy machine slows all alike."""
+    times: list[list[float]] = [[] for _ in runs]
+    for n in range(WARM + repeats):
+        for run, taken in zip(runs, times, strict=True):
+            started = time.perf_counter()
+            run(n)
+            taken.append((time.perf_counter() - started) * 1e3)
+    return [statistics.median(taken[WARM:]) for taken in times]
 
 
 class Server:
@@ -172,14 +171,12 @@ def measure(points: int, graph: bool, repeats: int, folder: Path) -> list[tuple[
         return bare.query(request)
 
     version = iter(range(2, 10**9))
-    rows: list[tuple[str, float, float]] = [
-        (
-            f"query, top {limit}",
-            median_ms(lambda n, k=limit: query(n, k), repeats),
-            median_ms(lambda n, k=limit: bare_query(n, k), repeats),
+    rows: list[tuple[str, float, float]] = []
+    for limit in (10, 100):
+        ours, theirs = medians_ms(
+            lambda n, k=limit: query(n, k), lambda n, k=limit: bare_query(n, k), repeats=repeats
         )
-        for limit in (10, 100)
-    ]
+        rows.append((f"query, top {limit}", ours, theirs))
     for size in (1, BATCH):
 
         def write(n: int, size: int = size) -> Any:
@@ -204,13 +201,8 @@ def measure(points: int, graph: bool, repeats: int, folder: Path) -> list[tuple[
             )
             bare.flush()
 
-        rows.append(
-            (
-                f"conditional upsert of {size}, durable",
-                median_ms(write, repeats),
-                median_ms(bare_write, max(10, repeats // 5)),
-            )
-        )
+        ours, theirs = medians_ms(write, bare_write, repeats=max(20, repeats // 4))
+        rows.append((f"conditional upsert of {size}, durable", ours, theirs))
     single = httpx.Client(base_url=server.url, timeout=120)
 
     def write_one(n: int) -> None:
@@ -226,18 +218,10 @@ def measure(points: int, graph: bool, repeats: int, folder: Path) -> list[tuple[
         )
         single.put("/collections/c/points", content=content, headers=JSON).raise_for_status()
 
-    with beside(write_one, 0.01):
-        rows.append(
-            ("query, top 10, beside 1-point writes", median_ms(lambda n: query(n, 10), repeats), 0)
-        )
-    with beside(write_many, 0.02):
-        rows.append(
-            (
-                f"query, top 10, beside {BATCH}-point writes",
-                median_ms(lambda n: query(n, 10), repeats),
-                0,
-            )
-        )
+    for what, run, pause_s in (("1-point", write_one, 0.01), (f"{BATCH}-point", write_many, 0.02)):
+        with beside(run, pause_s):
+            (ours,) = medians_ms(lambda n: query(n, 10), repeats=repeats)
+        rows.append((f"query, top 10, beside {what} writes", ours, 0.0))
     single.close()
     server.stop()
     bare.close()

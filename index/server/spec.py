@@ -44,7 +44,7 @@ class Defaults:
     hnsw_m: int = 32
     hnsw_ef_construct: int = 256
     hnsw_ef: int = 512
-    flush_interval_s: int = 10
+    flush_interval_s: int = 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,11 +56,6 @@ class VectorSpec:
     on_disk: bool = False
     hnsw: Json = field(default_factory=dict)
     quantization: Json | None = None
-
-    @property
-    def searched(self) -> bool:
-        """Whether a graph is ever built (m = 0 says never)."""
-        return self.hnsw.get("m") != 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,15 +91,15 @@ class CollectionSpec:
     def exact_up_to(self, name: str, defaults: Defaults) -> int | None:
         """Points up to which the vector is searched exactly; None: always.
 
-        `indexing_threshold` is in kilobytes of vectors, as in Qdrant; 0 switches the graph off.
+        `indexing_threshold` is in kilobytes of vectors, as in Qdrant; 0 switches the graph off, and
+        so does m = 0.
         """
-        vector = self.vectors[name]
         threshold = self.optimizers.get("indexing_threshold")
-        if not vector.searched or threshold == 0:
+        if threshold == 0 or self.graph(name, defaults)["m"] == 0:
             return None
         if threshold is None:
             return defaults.exact_up_to
-        return int(threshold * 1024 // (vector.size * BYTES_PER_NUMBER))
+        return int(threshold * 1024 // (self.vectors[name].size * BYTES_PER_NUMBER))
 
     def flush_interval_s(self, defaults: Defaults) -> int:
         """Seconds between two flushes of the engine."""

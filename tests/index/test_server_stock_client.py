@@ -137,3 +137,67 @@ def test_an_alias_serves_wherever_the_name_does(client: QdrantClient, films: str
     assert client.get_collection("now").points_count == N
     assert len(client.retrieve("now", [point_id(1)])) == 1
     assert [alias.alias_name for alias in client.get_collection_aliases(films).aliases] == ["now"]
+
+
+def test_it_orders_samples_diversifies_and_counts_by_value(
+    client: QdrantClient, films: str
+) -> None:
+    by_year = client.query_points(
+        films, models.OrderByQuery(order_by=models.OrderBy(key="year", direction="desc")), limit=6
+    ).points
+    newest = client.retrieve(films, [point.id for point in by_year])
+    assert {record.payload["year"] for record in newest} == {1999}
+    sample = client.query_points(films, models.SampleQuery(sample=models.Sample.RANDOM), limit=9)
+    assert len({point.id for point in sample.points}) == 9
+    nearest = models.NearestQuery(nearest=vectors()[3].tolist(), mmr=models.Mmr(diversity=0.5))
+    diverse = client.query_points(films, nearest, using="rank", limit=5).points
+    assert diverse[0].id == point_id(3)
+    hits = client.facet(films, "year", limit=20, exact=True).hits
+    assert {hit.value: hit.count for hit in hits} == {1990 + n: 6 for n in range(10)}
+
+
+def test_writes_of_every_kind_do_what_they_do_in_qdrant(client: QdrantClient) -> None:
+    name = "plain"
+    client.create_collection(name, models.VectorParams(size=2, distance=models.Distance.EUCLID))
+    client.upsert(
+        name,
+        models.Batch(
+            ids=[1, 2, 3], vectors=[[0, 1], [1, 0], [1, 1]], payloads=[{"a": 1}, {"a": 2}, {"a": 3}]
+        ),
+    )
+    client.set_payload(name, {"b": 7}, points=[1, 2])
+    client.set_payload(name, {"c": 8}, points=[2], key="inner")
+    client.overwrite_payload(
+        name,
+        {"only": True},
+        points=models.Filter(
+            must=[models.FieldCondition(key="a", match=models.MatchValue(value=3))]
+        ),
+    )
+    client.delete_payload(name, ["a"], points=[1])
+    client.batch_update_points(
+        name,
+        [
+            models.UpsertOperation(
+                upsert=models.PointsList(points=[models.PointStruct(id=4, vector=[5, 5])])
+            ),
+            models.ClearPayloadOperation(clear_payload=models.PointIdsList(points=[1])),
+            models.UpdateVectorsOperation(
+                update_vectors=models.UpdateVectors(
+                    points=[models.PointVectors(id=1, vector=[9, 9])]
+                )
+            ),
+        ],
+    )
+    client.update_collection(name, hnsw_config=models.HnswConfigDiff(m=8))
+    records, _ = client.scroll(name, with_vectors=True)
+    assert {record.id: (record.vector, record.payload) for record in records} == {
+        1: ([9, 9], {}),
+        2: ([1, 0], {"a": 2, "b": 7, "inner": {"c": 8}}),
+        3: ([1, 1], {"only": True}),
+        4: ([5, 5], {}),
+    }
+    assert client.query_points(name, [4.0, 5.0], limit=1).points[0].score == pytest.approx(1.0)
+    assert client.get_collection(name).config.hnsw_config.m == 8
+    assert client.delete_collection(name)
+    assert not client.collection_exists(name)
