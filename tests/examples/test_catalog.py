@@ -22,6 +22,11 @@ def lines(name: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (CATALOG / name).read_text().splitlines()]
 
 
+def published_now() -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((CATALOG / "now.json").read_text())
+    return found
+
+
 def resolved(event: dict[str, Any]) -> dict[str, Any]:
     media = {
         kind: [f"file://{CATALOG / name}" for name in names]
@@ -59,12 +64,8 @@ def test_every_item_says_what_it_is_in_words(events: list[ItemCreated]) -> None:
 
 
 def test_every_medium_is_used_and_opens() -> None:
-    used = [
-        name
-        for event in lines("items.jsonl")
-        for names in event["data"].get("media", {}).values()
-        for name in names
-    ]
+    items = [event["data"] for event in lines("items.jsonl")] + [published_now()["item"]]
+    used = [name for item in items for names in item.get("media", {}).values() for name in names]
     there = {f"media/{path.name}" for path in (CATALOG / "media").iterdir()}
     assert set(used) == there
     for name in used:
@@ -105,3 +106,14 @@ def test_a_dozen_profiles_say_who_somebody_is_in_a_sentence() -> None:
     for user in users:
         assert len(user.profile) > 20
         assert user.interests
+
+
+def test_the_item_that_is_published_now_is_new_and_has_somebody_to_want_it(
+    events: list[ItemCreated],
+) -> None:
+    now = published_now()
+    event = parse_event(resolved({"type": "item.created", "data": now["item"]}))
+    assert isinstance(event, ItemCreated)
+    assert event.data.version is None, "every start publishes it anew"
+    assert event.data.id not in {known.data.id for known in events}
+    assert len(now["profile"]) > 20
