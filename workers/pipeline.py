@@ -76,7 +76,6 @@ class Pipeline:
     """The line, shared by all threads of a worker.
 
     Args:
-        models: name of each modality's model, kept with every item it encoded.
         max_attempts: on the last attempt media that still cannot be reached are left out.
     """
 
@@ -88,7 +87,6 @@ class Pipeline:
         encoders: Encoders,
         fetcher: MediaFetcher,
         collections: Collections,
-        models: Mapping[str, str],
         isolation: Isolation,
         alias: str,
         max_attempts: int,
@@ -98,7 +96,6 @@ class Pipeline:
         self._encoders = encoders
         self._fetcher = fetcher
         self._collections = collections
-        self._models = models
         self._isolation = isolation
         self._ghosts = Ghosts(catalog, index, alias)
         self._max_attempts = max_attempts
@@ -295,6 +292,7 @@ class Pipeline:
         and taking it back would keep an item that changes all the time out of every ranking.
         """
         states = self._catalog.states(list(points))
+        models = {report.name: report.model for report in self._encoders.describe()}
         stale = []
         for work in batch.works:
             if work.pair.id not in points:
@@ -304,7 +302,7 @@ class Pipeline:
                 work.outcome = Indexed(
                     work.pair,
                     fingerprint=active.fingerprint,
-                    models={name: self._models.get(name, "") for name in work.vectors},
+                    models={name: models.get(name, "") for name in work.vectors},
                     failures=tuple(work.failures),
                 )
                 continue

@@ -54,7 +54,7 @@ class Models(bootsteps.StartStopStep):
             refuse_prefork(pool, chosen.encoder.device)
             if "prefork" in pool:
                 return
-            held = runtime.runtime()
+            held = runtime.runtime(parent.app.amqp.queues.consume_from)
         except FirstlightError as error:
             log.critical("worker_cannot_start", error=str(error))
             raise SystemExit(EX_CONFIG) from None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -41,8 +42,18 @@ class Runtime:
         self.encoders.close()
 
 
-def load(chosen: Settings) -> Runtime:
-    """Open the stores and load the models.
+ITEM_PARTS = frozenset({"text", "image", "audio"})
+PARTS_OF_LANE = {
+    "text": frozenset({"text"}),
+    "image": frozenset({"text", "image"}),
+    "audio": ITEM_PARTS,
+    "bulk": ITEM_PARTS,
+}
+"""Encoders that a lane's items need; another one is loaded when an item turns up that needs it."""
+
+
+def load(chosen: Settings, lanes: Iterable[str] = PARTS_OF_LANE) -> Runtime:
+    """Open the stores and load the models that these lanes need.
 
     Raises:
         RejectedError: a setting makes no sense (a model that does not exist ...).
@@ -52,7 +63,9 @@ def load(chosen: Settings) -> Runtime:
     # line that sends a message import this package.
     from encoders import Encoders
 
-    parts = frozenset({"text", "image", "audio"})
+    parts: frozenset[str] = frozenset()
+    for lane in lanes:
+        parts |= PARTS_OF_LANE.get(lane, frozenset())
     return assemble(chosen, Encoders.load(chosen, parts=parts))
 
 
@@ -82,7 +95,6 @@ def assemble(chosen: Settings, encoders: Encoders) -> Runtime:
         encoders=encoders,
         fetcher=fetcher,
         collections=collections,
-        models={report.name: report.model for report in encoders.describe()},
         isolation=Isolation(),
         alias=chosen.index.alias,
         max_attempts=chosen.worker.max_attempts,
@@ -94,12 +106,12 @@ _lock = threading.Lock()
 _held: Runtime | None = None
 
 
-def runtime() -> Runtime:
-    """The runtime of this process, loaded by whoever asks first."""
+def runtime(lanes: Iterable[str] = PARTS_OF_LANE) -> Runtime:
+    """The runtime of this process, loaded (for these lanes) by whoever asks first."""
     global _held
     with _lock:
         if _held is None:
-            _held = load(settings())
+            _held = load(settings(), lanes)
         return _held
 
 

@@ -119,7 +119,6 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
         encoders=encoders,
         fetcher=shelf,
         collections=collections,
-        models={"text": "hash-text", "image": "hash-image"},
         isolation=Isolation(),
         alias="items",
         max_attempts=3,

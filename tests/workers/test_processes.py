@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from celery import Celery
+from PIL import Image
 
 from catalog import Catalog, ItemState, RetryPolicy
 from domain.events import parse_events
@@ -117,6 +118,34 @@ def test_what_is_published_gets_searchable(system: System) -> None:
     eventually(lambda: system.count(ItemState.INDEXED) == 1)
     assert system.stored() == {"a": 1}
     assert system.count(ItemState.PENDING) == 0
+
+
+def test_celerys_own_command_starts_a_worker_for_some_lanes_with_real_models(
+    system: System, tiny_models: Path
+) -> None:
+    (system.settings.data_dir / "models").symlink_to(tiny_models / "models")
+    picture = system.settings.data_dir / "red.png"
+    Image.new("RGB", (40, 30), "red").save(picture)
+    settings = variables(system.settings) | {
+        "FIRSTLIGHT_ENCODER_PACK": "tiny",
+        "FIRSTLIGHT_ENCODER_PRECISION": "float32",
+        "FIRSTLIGHT_ENCODER_THREADS": "1",
+        "FIRSTLIGHT_FETCH_LOCAL_DIRS": f'["{system.settings.data_dir}"]',
+    }
+    command = ("-A", "workers", "worker", "-Q", "text,image")
+    worker = system.make(settings, *command, module="celery").start()
+    system.publish({"words": "a film about nothing", "backfill": "x"}, bulk=False)
+    system.publish({"other": "lane"}, bulk=True)
+    raw = {"id": "both", "title": "red", "media": {"images": [str(picture)]}}
+    events: list[Any] = parse_events([{"type": "item.created", "data": raw}])
+    accept(system.catalog, events, sender=system.sender)
+    eventually(lambda: system.count(ItemState.INDEXED) == 3, 90, worker.text())
+    record = system.catalog.item("both")
+    assert record is not None
+    assert set(record.models or {}) == {"text", "image"}
+    assert queue_depths(system.app)["bulk"] == 1
+    assert set(system.stored()) == {"words", "backfill", "both"}
+    assert worker.stop() == 0
 
 
 def test_a_worker_told_to_stop_finishes_what_it_began_and_leaves_the_rest(
