@@ -291,11 +291,24 @@ def test_the_reconciler_process_sends_what_is_pending_too_long(system: System) -
     eventually(lambda: system.count(ItemState.INDEXED) == 1)
 
 
-def test_a_wrong_lane_and_a_missing_broker_end_the_start_with_one_line(system: System) -> None:
+def test_a_wrong_lane_ends_the_start_and_is_named(system: System) -> None:
     wrong = system.worker("text,vidoe").start()
     assert wrong.process is not None
-    assert wrong.process.wait(timeout=30) != 0
+    assert wrong.process.wait(timeout=60) != 0
     assert "no lane vidoe" in wrong.text()
+
+
+def test_the_first_bulk_publish_fits_the_fusion_and_what_follows_uses_it(system: System) -> None:
+    worker = system.worker(FIRSTLIGHT_FUSION_MIN_ITEMS="50").start()
+    system.publish({f"item-{n}": f"topic {n % 7} number {n}" for n in range(80)})
+    eventually(lambda: "collection_serves" in worker.text(), 60, worker.text())
+    assert len(system.stored()) == 80
+    system.publish({"late": "topic 3 late"})
+    eventually(lambda: system.count(ItemState.INDEXED) == 81)
+    assert "late" in system.stored()
+    records = [system.catalog.item(item_id) for item_id in ("item-0", "late")]
+    assert len({record.fingerprint for record in records if record is not None}) == 1
+    assert worker.text().count("fusion_fitted") == 1
 
 
 def _claimed(system: System, item_id: str) -> bool:
