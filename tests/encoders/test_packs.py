@@ -14,8 +14,8 @@ from encoders import models
 from encoders.packs import INSTRUCTION, STANDARD, resolve
 
 
-def tiny(tmp_path: Path, **encoder: Any) -> Settings:
-    return load_settings(data_dir=tmp_path, encoder={"pack": "tiny", **encoder})
+def tiny(data_dir: Path, **encoder: Any) -> Settings:
+    return load_settings(data_dir=data_dir, encoder={"pack": "tiny", **encoder})
 
 
 def model_folder(tmp_path: Path, model_type: str, name: str = "model") -> Path:
@@ -45,10 +45,10 @@ def no_hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     ],
 )
 def test_a_text_model_gets_the_loader_of_its_type(
-    tmp_path: Path, model_type: str, family: str
+    tiny_models: Path, tmp_path: Path, model_type: str, family: str
 ) -> None:
     folder = model_folder(tmp_path, model_type)
-    pack = resolve(tiny(tmp_path, text_model=str(folder)))
+    pack = resolve(tiny(tiny_models, text_model=str(folder)))
     assert (pack.text.family, pack.text.source) == (family, str(folder))
     assert pack.image.source.startswith("local-dir:")
 
@@ -63,34 +63,38 @@ def test_a_text_model_gets_the_loader_of_its_type(
     ],
 )
 def test_an_audio_model_gets_the_loader_of_its_type(
-    tmp_path: Path, model_type: str, family: str
+    tiny_models: Path, tmp_path: Path, model_type: str, family: str
 ) -> None:
-    pack = resolve(tiny(tmp_path, audio_model=str(model_folder(tmp_path, model_type))))
+    pack = resolve(tiny(tiny_models, audio_model=str(model_folder(tmp_path, model_type))))
     assert pack.audio.family == family
 
 
-def test_a_language_model_for_users_gets_an_instruction(tmp_path: Path) -> None:
-    pack = resolve(tiny(tmp_path, user_model=str(model_folder(tmp_path, "qwen3"))))
+def test_a_language_model_for_users_gets_an_instruction(tiny_models: Path, tmp_path: Path) -> None:
+    pack = resolve(tiny(tiny_models, user_model=str(model_folder(tmp_path, "qwen3"))))
     assert pack.user is not None
     assert pack.user.query_prefix == INSTRUCTION
 
 
-def test_an_e5_model_gets_its_prefixes(tmp_path: Path) -> None:
+def test_an_e5_model_gets_its_prefixes(tiny_models: Path, tmp_path: Path) -> None:
     folder = model_folder(tmp_path, "xlm-roberta", "multilingual-e5-small")
-    text = resolve(tiny(tmp_path, text_model=str(folder))).text
+    text = resolve(tiny(tiny_models, text_model=str(folder))).text
     assert (text.prefix, text.query_prefix) == ("passage: ", "query: ")
 
 
-def test_a_model_of_the_standard_pack_keeps_its_description(tmp_path: Path) -> None:
-    pack = resolve(tiny(tmp_path, text_model=STANDARD.text.source))
+def test_a_model_of_the_standard_pack_keeps_its_description(
+    tiny_models: Path, tmp_path: Path
+) -> None:
+    pack = resolve(tiny(tiny_models, text_model=STANDARD.text.source))
     assert pack.text == STANDARD.text
 
 
-def test_a_directory_of_an_open_clip_model_is_taken_as_such(tmp_path: Path) -> None:
+def test_a_directory_of_an_open_clip_model_is_taken_as_such(
+    tiny_models: Path, tmp_path: Path
+) -> None:
     folder = tmp_path / "clip"
     folder.mkdir()
-    assert resolve(tiny(tmp_path, image_model=str(folder))).image.source == f"local-dir:{folder}"
-    named = resolve(tiny(tmp_path, image_model="ViT-B-32/laion2b_s34b_b79k")).image
+    assert resolve(tiny(tiny_models, image_model=str(folder))).image.source == f"local-dir:{folder}"
+    named = resolve(tiny(tiny_models, image_model="ViT-B-32/laion2b_s34b_b79k")).image
     assert named.source == "ViT-B-32/laion2b_s34b_b79k"
 
 
@@ -103,32 +107,34 @@ def test_a_directory_of_an_open_clip_model_is_taken_as_such(tmp_path: Path) -> N
     ],
 )
 def test_a_model_of_another_kind_is_refused_with_the_setting(
-    tmp_path: Path, part: str, model_type: str, said: str
+    tiny_models: Path, tmp_path: Path, part: str, model_type: str, said: str
 ) -> None:
     folder = model_folder(tmp_path, model_type)
     with pytest.raises(RejectedError, match=said):
-        resolve(tiny(tmp_path, **{part: str(folder)}))
+        resolve(tiny(tiny_models, **{part: str(folder)}))
 
 
 @pytest.mark.parametrize("content", [None, "{", "[1]"])
-def test_a_directory_that_holds_no_model_is_refused(tmp_path: Path, content: str | None) -> None:
+def test_a_directory_that_holds_no_model_is_refused(
+    tiny_models: Path, tmp_path: Path, content: str | None
+) -> None:
     folder = tmp_path / "empty"
     folder.mkdir()
     if content is not None:
         (folder / "config.json").write_text(content)
     with pytest.raises(RejectedError, match="FIRSTLIGHT_ENCODER_TEXT_MODEL"):
-        resolve(tiny(tmp_path, text_model=str(folder)))
+        resolve(tiny(tiny_models, text_model=str(folder)))
 
 
-def test_an_absent_directory_is_refused(tmp_path: Path) -> None:
+def test_an_absent_directory_is_refused(tiny_models: Path, tmp_path: Path) -> None:
     with pytest.raises(RejectedError, match="no directory"):
-        resolve(tiny(tmp_path, audio_model=str(tmp_path / "absent")))
+        resolve(tiny(tiny_models, audio_model=str(tmp_path / "absent")))
 
 
 @pytest.mark.usefixtures("no_hub")
-def test_a_hub_model_without_a_hub_says_what_to_do(tmp_path: Path) -> None:
+def test_a_hub_model_without_a_hub_says_what_to_do(tiny_models: Path, tmp_path: Path) -> None:
     with pytest.raises(RetryableError, match=r"hub.*local directory"):
-        resolve(tiny(tmp_path, text_model="some/model"))
+        resolve(tiny(tiny_models, text_model="some/model"))
 
 
 def test_the_standard_pack_names_revisions_and_licences() -> None:
@@ -148,8 +154,8 @@ def test_packs_are_listed_with_what_they_are(tmp_path: Path) -> None:
     assert not any(tmp_path.iterdir())
 
 
-def test_the_tiny_pack_passes_its_check(tmp_path: Path) -> None:
-    settings = tiny(tmp_path, device="cpu", precision="float32", threads=1)
+def test_the_tiny_pack_passes_its_check(tiny_models: Path, tmp_path: Path) -> None:
+    settings = tiny(tiny_models, device="cpu", precision="float32", threads=1)
     checks = models.check(settings)
     assert [(one.part, one.state, one.problem) for one in checks] == [
         (part, "ready", "") for part in ("text", "image", "audio", "user")
@@ -158,9 +164,11 @@ def test_the_tiny_pack_passes_its_check(tmp_path: Path) -> None:
     assert {one.part: one.report.dim for one in checks if one.report} == listed
 
 
-def test_a_broken_model_is_told_and_the_others_are_still_checked(tmp_path: Path) -> None:
+def test_a_broken_model_is_told_and_the_others_are_still_checked(
+    tiny_models: Path, tmp_path: Path
+) -> None:
     settings = tiny(
-        tmp_path,
+        tiny_models,
         device="cpu",
         precision="float32",
         threads=1,
