@@ -138,14 +138,6 @@ class Collections:
             record = replace(record, replaces=None)
         self.registry.put(record)
         self.registry.write_to(record)
-        if record.replaces is not None:
-            log.warning(
-                "collection_not_served",
-                writing=record.collection,
-                serving=replaces,
-                reason="the encoders have changed",
-                remedy="run `firstlight reindex`",
-            )
         return record
 
     def _look(self, active: Active) -> None:
@@ -153,9 +145,22 @@ class Collections:
         if now - self._looked_at.get(active.collection, float("-inf")) < LOOK_AGAIN_S:
             return
         self.ensure(active)
-        if self._index.serving() is None:
+        serving = self._index.serving()
+        if serving is None:
             self._index.swap(active.collection)
+        elif serving != active.collection and active.collection not in self._looked_at:
+            self._warn(active, serving)
         self._looked_at = {active.collection: now}
+
+    def _warn(self, active: Active, serving: str) -> None:
+        if self.registry.goal() is None:
+            log.warning(
+                "collection_not_served",
+                writing=active.collection,
+                serving=serving,
+                reason="the encoders have changed",
+                remedy="run `firstlight reindex`",
+            )
 
 
 def opened(record: CollectionRecord, fusions: FusionStore) -> Active:

@@ -133,6 +133,9 @@ class HttpFetcher:
             raise PermanentError(f"cannot be requested ({error})", remedy="correct it") from None
         except (httpcore.ProtocolError, httpcore.NetworkError) as error:
             raise RetryableError(f"{host} broke off its answer ({error})") from None
+        except FirstlightError:
+            self._hosts.answered(host)
+            raise
         self._hosts.answered(host)
         return answer
 

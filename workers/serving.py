@@ -38,6 +38,7 @@ class Serving:
         self._registry = registry_of(settings)
         self._looking = threading.Lock()
         self._held: Served | None = None
+        self._failure: RetryableError | None = None
         self._looked_at = float("-inf")
 
     def current(self) -> Served | None:
@@ -51,15 +52,18 @@ class Serving:
                 it serves was not made by this installation.
         """
         held = self._held
-        if held is not None and time.monotonic() - self._looked_at < LOOK_EVERY_S:
-            return held
+        if self._is_fresh():
+            return self._answer()
         if not self._looking.acquire(blocking=held is None):
             return held
         try:
-            if self._held is None or time.monotonic() - self._looked_at >= LOOK_EVERY_S:
-                self._held = self._look()
+            if not self._is_fresh():
+                try:
+                    self._held, self._failure = self._look(), None
+                except RetryableError as error:
+                    self._failure = error
                 self._looked_at = time.monotonic()
-            return self._held
+            return self._answer()
         finally:
             self._looking.release()
 
@@ -67,6 +71,17 @@ class Serving:
         """Look at the index in the next call, whenever the last look was: for a reader whose
         collection turned out to be gone."""
         self._looked_at = float("-inf")
+
+    def _is_fresh(self) -> bool:
+        """A failure is remembered, too: callers do not queue up to wait for a dead index."""
+        known = self._held is not None or self._failure is not None
+        return known and time.monotonic() - self._looked_at < LOOK_EVERY_S
+
+    def _answer(self) -> Served | None:
+        failure = self._failure
+        if failure is not None:
+            raise RetryableError(failure.message, field=failure.field, remedy=failure.remedy)
+        return self._held
 
     def _look(self) -> Served | None:
         try:

@@ -71,12 +71,27 @@ def test_a_collection_that_was_lost_is_made_again(
     assert shop.held.index.serving() == active.collection
 
 
+class Recorder:
+    """A logger that keeps its warnings."""
+
+    def __init__(self, said: list[dict[str, Any]]) -> None:
+        self._said = said
+
+    def warning(self, event: str, **fields: Any) -> None:
+        self._said.append({"event": event, **fields})
+
+
 def test_workers_with_other_encoders_write_elsewhere_and_do_not_move_the_alias(
-    shop: Shop, make_encoders: type[TopicEncoders]
+    shop: Shop, make_encoders: type[TopicEncoders], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = shop.held.collections.active()
     newer = shop.reopened(make_encoders("other", {"text": 5, "image": 4, "audio": 3}))
+    said: list[dict[str, Any]] = []
+    monkeypatch.setattr("workers.collection.log", Recorder(said))
+    monkeypatch.setattr("workers.collection.LOOK_AGAIN_S", 0.0)
     writing = newer.held.collections.active()
+    newer.held.collections.active()
+    assert [line["remedy"] for line in said] == ["run `firstlight reindex`"]
     assert writing.collection != before.collection
     assert writing.fusion.dim == 12
     assert shop.held.index.serving() == before.collection

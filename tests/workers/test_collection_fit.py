@@ -3,6 +3,7 @@ may be killed anywhere."""
 
 from __future__ import annotations
 
+import io
 import signal
 import subprocess
 import sys
@@ -14,14 +15,20 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from catalog import ItemState, Pair
-from domain.errors import RejectedError, RetryableError
-from workers import collection_settle, serving
+from domain.errors import FirstlightError, RejectedError, RetryableError
+from domain.events import ItemCreated
+from workers import collection_settle, runtime, serving
 from workers.collection_fit import fit_fusion
 from workers.collection_settle import settle
+from workers.serving import Serving
+from workers.uploads import Uploads
 
 if TYPE_CHECKING:
+    from domain.settings import Settings
+    from encoders import Encoders
     from tests.fixtures.shop import Shop
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -378,3 +385,37 @@ def test_moved_leaves_alone_what_changed_meanwhile(shop: Shop) -> None:
     shop.held.catalog.moved([Pair("a", 1), Pair("b", 1), Pair("c", 1)], "elsewhere")
     found = [shop.held.catalog.item(name) for name in ("a", "b", "c")]
     assert [one and one.fingerprint for one in found] == ["elsewhere", None, None]
+
+
+def test_real_encoders_are_fitted_with_text_and_pictures(
+    shop: Shop, tiny_encoders: Encoders, tiny_settings: Settings
+) -> None:
+    """The tiny pack through the whole line: uploads, towers, statistics, queries in words."""
+    settings = shop.settings.model_copy(update={"encoder": tiny_settings.encoder})
+    held = runtime.assemble(settings, tiny_encoders)
+    uploads = Uploads(settings.folder("uploads"))
+    events = []
+    for number in range(40):
+        picture = io.BytesIO()
+        colour = (number * 6, 255 - number * 6, number * 37 % 256)
+        Image.new("RGB", (32, 24), colour).save(picture, "PNG")
+        media = {"images": [f"upload:{uploads.put(picture.getvalue(), 10_000)}"]}
+        item = {"id": f"i{number}", "version": 1, "title": f"{number} birds", "media": media}
+        events.append(ItemCreated.model_validate({"data": item}))
+    held.catalog.accept(events)
+    held.pipeline.run([Pair(f"i{number}", 1) for number in range(40)])
+    fit = fit_fusion(held, lambda due: None)
+    assert fit is not None
+    assert fit.copied == 40
+    collection, fusion = Serving(settings, held.index, held.collections.fusions).current() or (
+        pytest.fail("nothing served")
+    )
+    assert fusion.items == {"text": 40, "image": 40, "audio": 0}
+    blocks = {block.name: block for block in fusion.blocks}
+    assert blocks["image"].query_means["image_text"].shape == (tiny_encoders.dims["image"],)
+    (vector,) = tiny_encoders.text.encode(["7 birds"])
+    assert not isinstance(vector, FirstlightError)
+    hits = held.index.query(collection, fusion.fuse({"text": vector}), limit=3)
+    assert len(hits) == 3
+    held.fetcher.close()
+    held.catalog.close()

@@ -99,14 +99,22 @@ def test_an_index_that_is_away_for_a_moment_does_not_take_the_pair_away(
     reader, fresh = shop.serving(), shop.serving()
     before = reader.current()
 
+    asked = []
+
     def away() -> str:
+        asked.append(1)
         raise RetryableError("away")
 
     monkeypatch.setattr(shop.held.index, "serving", away)
     reader.forget()
     assert reader.current() == before
-    with pytest.raises(RetryableError, match="away"):
-        fresh.current()
+    for _ in range(3):
+        with pytest.raises(RetryableError, match="away"):
+            fresh.current()
+    assert len(asked) == 2
+    monkeypatch.undo()
+    fresh.forget()
+    assert fresh.current() == before
 
 
 def test_a_collection_of_unknown_making_is_told_with_its_remedy(shop: Shop) -> None:
