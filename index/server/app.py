@@ -18,7 +18,7 @@ from index.server.registry import Registry
 from index.server.routes_collections import collection_routes
 from index.server.routes_points import point_routes
 from index.server.routes_search import search_routes
-from index.server.wire import reply
+from index.server.wire import registry_of, reply
 
 QDRANT_VERSION = "1.20.0"
 """The version of Qdrant's REST API that is spoken. Clients warn when theirs is more than one minor
@@ -35,8 +35,16 @@ async def root(request: Request) -> Response:
 
 
 async def healthy(request: Request) -> Response:
-    """GET /healthz, /livez, /readyz: collections are opened before the port is."""
+    """GET /healthz, /livez: the process answers."""
     del request
+    return PlainTextResponse("healthz check passed")
+
+
+async def ready(request: Request) -> Response:
+    """GET /readyz: every collection can be read and written."""
+    for collection in registry_of(request).collections.values():
+        if problem := collection.problem():
+            return PlainTextResponse(problem, HTTPStatus.SERVICE_UNAVAILABLE)
     return PlainTextResponse("all shards are ready")
 
 
@@ -104,7 +112,9 @@ def create_app(registry: Registry, *, api_key: str | None, max_bytes: int) -> AS
     app = Starlette(
         routes=[
             Route("/", root),
-            *(Route(path, healthy) for path in ("/healthz", "/livez", "/readyz")),
+            Route("/healthz", healthy),
+            Route("/livez", healthy),
+            Route("/readyz", ready),
             *collection_routes(),
             *search_routes(),
             *point_routes(),

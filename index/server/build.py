@@ -20,7 +20,8 @@ import orjson
 from index.server.bodies import Body
 from index.server.effects import PutIndex, apply, decode
 from index.server.engine import new_shard, sync_tree
-from index.server.spec import Defaults, edge_config, parse_spec
+from index.server.engine_config import edge_config
+from index.server.spec import Defaults, parse_spec
 
 LENGTH = 4
 NICENESS = 10

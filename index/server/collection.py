@@ -22,11 +22,12 @@ from domain.log import logger
 from index.server.bodies import Body
 from index.server.effects import DropIndex, Effect, PutIndex
 from index.server.engine import new_shard, open_shard, sync_tree
+from index.server.engine_config import edge_config
 from index.server.files import read_json, write_json
 from index.server.graph import Coverage, build_due
 from index.server.journal import Journal, Position, sync_folder
 from index.server.replay import replay
-from index.server.spec import CollectionSpec, Defaults, edge_config, parse_spec
+from index.server.spec import CollectionSpec, Defaults, parse_spec
 from index.server.writer import Writer
 from index.server.writes import Intent
 
@@ -93,6 +94,14 @@ class Collection:
         """Points stored."""
         return int(self.shard.info().points_count)
 
+    def problem(self) -> str:
+        """Why the collection cannot serve, or nothing."""
+        if not self._writer.alive:
+            return f"the writer of collection {self.name} has ended"
+        if self.journal.failed:
+            return f"the journal of collection {self.name} takes no writes"
+        return ""
+
     # -- writes --------------------------------------------------------------------------
 
     def write(self, intents: Sequence[Intent]) -> Future[int]:
@@ -138,17 +147,21 @@ class Collection:
         """
         with self._flushing:
             sync_tree(self.shard_folder)
-            number = self._writer.between(self._flush_engine).result()
+            needless = self._writer.between(self._flush_engine).result()
             sync_tree(self.shard_folder)
-            held = self._held_segment
-            self.journal.drop_before(number if held is None else min(number, held))
+            self.journal.drop_before(needless)
 
     def _flush_engine(self) -> int:
+        """Flush; returns the first journal segment that is still needed.
+
+        That is decided here, between two writes: once a build has swapped in another engine,
+        what this one had flushed says nothing about that one.
+        """
         number = self.journal.rotate()
         self.shard.flush()
         self._write_current()
         self._dirty_since = None
-        return number
+        return number if self._held_segment is None else min(number, self._held_segment)
 
     def _write_current(self) -> None:
         current = {"shard": self.shard_folder.name, "graph": self.coverage.to_json()}

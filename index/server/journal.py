@@ -67,7 +67,8 @@ class Journal:
         """
         folder.mkdir(parents=True, exist_ok=True)
         self._folder = folder
-        self._failed = False
+        self.failed = False
+        """Whether a write failed beyond repair; then no more are taken."""
         self.sequence = 0
         numbers = self._numbers()
         for number in numbers:
@@ -88,7 +89,7 @@ class Journal:
         Raises:
             PermanentError: the disk did not take it; nothing was recorded.
         """
-        if self._failed:
+        if self.failed:
             raise PermanentError(
                 f"the journal {self._folder} failed earlier and takes no writes",
                 remedy="free or repair the disk and restart the index server",
@@ -116,7 +117,7 @@ class Journal:
             self._file.seek(self._end)
             os.fdatasync(self._file.fileno())
         except OSError:
-            self._failed = True
+            self.failed = True
 
     def position(self) -> Position:
         """The place after the last record."""

@@ -35,11 +35,11 @@ from domain.log import logger
 from index.server.build import frame
 from index.server.collection import Collection
 from index.server.effects import PutPoints, encode, plain_id
-from index.server.engine import engine_errors, open_shard
+from index.server.engine import engine_errors, open_shard, sync_tree
+from index.server.engine_config import edge_config
 from index.server.journal import Position
 from index.server.points import PointRecord
 from index.server.replay import replay
-from index.server.spec import edge_config
 from index.server.writes import SLICE
 
 log = logger(__name__)
@@ -90,6 +90,7 @@ def build_graph(
         shutil.rmtree(folder, ignore_errors=True)
         raise
     collection.end_build()
+    sync_tree(old_folder)  # closing flushes, and holds the interpreter's lock while it does
     on_loop(old.close)
     collection.flush()
     shutil.rmtree(old_folder)

@@ -78,6 +78,11 @@ class Writer:
         self._thread = threading.Thread(target=self._run, name=f"writer-{name}", daemon=True)
         self._thread.start()
 
+    @property
+    def alive(self) -> bool:
+        """Whether the thread runs."""
+        return self._thread.is_alive()
+
     def submit(self, intents: Sequence[Intent]) -> Future[int]:
         """Queue a write; its intents are done in order.
 
@@ -125,7 +130,18 @@ class Writer:
                 waiting.popleft()
                 _settle(first.done, first.run)
             else:
-                self._commit(waiting)
+                self._commit_or_fail(waiting)
+
+    def _commit_or_fail(self, waiting: deque[_Write | _Between | None]) -> None:
+        """A fault of ours must not end the thread, or every later write would wait for ever."""
+        try:
+            self._commit(waiting)
+        except Exception as error:
+            log.exception("a group of writes failed", error=str(error))
+            for write in [entry for entry in waiting if isinstance(entry, _Write)]:
+                waiting.remove(write)
+                if not write.done.done():
+                    _fail(write, error)
 
     def _commit(self, waiting: deque[_Write | _Between | None]) -> None:
         """One group: the next step of each write up to a barrier, a conflict or the limit."""

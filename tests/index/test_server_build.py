@@ -15,9 +15,10 @@ import qdrant_edge as edge
 from index.server.bodies import Body
 from index.server.build import build, frame, read_frames
 from index.server.effects import PutPoints, encode
+from index.server.engine_config import edge_config
 from index.server.graph import Coverage, build_due
 from index.server.points import PointRecord
-from index.server.spec import CollectionSpec, Defaults, edge_config, parse_spec
+from index.server.spec import CollectionSpec, Defaults, parse_spec
 
 DIM = 16
 N = 600
