@@ -9,9 +9,9 @@ import json
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import torch
@@ -30,8 +30,17 @@ MIN_SPEEDUP = 1.1
 """Below this a half precision is not worth having: timing is that noisy on a shared machine."""
 
 _RUNS = 5
-_PROBE_S = 0.6
+_PROBE_S = 0.5
 """Time for the measured runs of one candidate; one run is always made."""
+
+_TOTAL_S = 2.0
+"""After this no further candidate is tried, and the result is not kept."""
+
+_HOPELESS = 2.0
+"""A candidate this many times slower than float32 on one small input is not measured further."""
+
+
+Dtype: TypeAlias = Literal["float32", "bfloat16", "float16"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,10 +51,10 @@ class Precision:
         dtype: float32, bfloat16 or float16.
         autocast: the module stays float32 and torch casts per operation; else it is cast.
         speedup: float32's time over this one's.
-        cosine: least cosine to float32's vectors.
+        cosine: least cosine to float32's vectors; 0.0 where the probe broke off.
     """
 
-    dtype: Literal["float32", "bfloat16", "float16"] = "float32"
+    dtype: Dtype = "float32"
     autocast: bool = False
     speedup: float = 1.0
     cosine: float = 1.0
@@ -111,22 +120,24 @@ def settle(
         return network
     if wanted != "auto":
         forced = _cast(network, Precision(wanted))  # type: ignore[arg-type]
-        _compare(network, forced, core, payloads, _vectors(network, core, payloads))
+        small = [payloads[0][:1]]
+        _compare(network, forced, core, small, _vectors(network, core, small))
         return forced
     kept = _Kept(folder, key, network.device)
     best = kept.read()
     if best is not None:
         return network if best.dtype == "float32" else _cast(network, best)
     started = time.perf_counter()
-    chosen, tried = _probe(network, core, payloads)
-    kept.write(chosen.precision)
+    chosen, tried, complete = _probe(network, core, payloads)
+    if complete:
+        kept.write(chosen.precision)
     log.info(
         "precision chosen",
         encoder=name,
         precision=chosen.precision.label,
         speedup=round(chosen.precision.speedup, 2),
         cosine=round(chosen.precision.cosine, 5),
-        tried=[f"{one.label} x{one.speedup:.2f} cos {one.cosine:.5f}" for one in tried],
+        tried=[_line(one) for one in tried],
         probe_s=round(time.perf_counter() - started, 2),
     )
     return chosen
@@ -134,24 +145,61 @@ def settle(
 
 def _probe(
     network: Network, core: Core, payloads: Sequence[list[Any]]
-) -> tuple[Network, list[Precision]]:
-    reference = _vectors(network, core, payloads)
-    kinds = ("bfloat16",) if network.device.type == "cpu" else ("float16", "bfloat16")
-    best, tried = network, []
-    for dtype in kinds:
-        for autocast in (False, True):
-            precision = Precision(dtype, autocast)  # type: ignore[arg-type]
-            try:
-                cast = _cast(network, precision)
+) -> tuple[Network, list[Precision], bool]:
+    """The best network, what was tried, and whether there was time to try everything."""
+    started = time.perf_counter()
+    small = [payloads[0][:1]]
+    small_s = min(_run_s(network, core, small) for _ in range(3))
+    reference: Matrix | None = None
+    best: Network = network
+    tried: list[Precision] = []
+    for precision in _candidates(network.device):
+        if time.perf_counter() - started > _TOTAL_S:
+            return best, tried, False
+        try:
+            cast = _cast(network, precision)
+            if not _promises(cast, core, small, small_s):
+                cast.precision = replace(precision, speedup=1 / _HOPELESS, cosine=0.0)
+            else:
+                if reference is None:
+                    reference = _vectors(network, core, payloads)
                 _compare(network, cast, core, payloads, reference)
-            except (RuntimeError, NotImplementedError) as error:
-                log.debug("precision unsupported", precision=precision.label, reason=str(error))
-                continue
-            tried.append(cast.precision)
-            good = cast.precision.cosine >= MIN_COSINE
-            if good and cast.precision.speedup >= max(MIN_SPEEDUP, best.precision.speedup):
-                best = cast
-    return best, tried
+        except (RuntimeError, NotImplementedError) as error:
+            log.debug("precision unsupported", precision=precision.label, reason=str(error))
+            continue
+        tried.append(cast.precision)
+        good = cast.precision.cosine >= MIN_COSINE
+        if good and cast.precision.speedup >= max(MIN_SPEEDUP, best.precision.speedup):
+            best = cast
+    return best, tried, True
+
+
+def _line(tried: Precision) -> str:
+    if not tried.cosine:
+        return f"{tried.label} more than {_HOPELESS:g} times slower"
+    return f"{tried.label} x{tried.speedup:.2f} cos {tried.cosine:.5f}"
+
+
+def _candidates(device: torch.device) -> list[Precision]:
+    kinds: list[Dtype] = ["bfloat16"] if device.type == "cpu" else ["float16", "bfloat16"]
+    return [Precision(dtype, autocast) for dtype in kinds for autocast in (False, True)]
+
+
+def _promises(cast: Network, core: Core, small: Sequence[list[Any]], small_s: float) -> bool:
+    """Whether one small input is not hopelessly slower than in float32.
+
+    A processor without instructions for a half precision emulates it, up to a hundred times
+    slower: that must not take a minute to find out.
+    """
+    best_s = math.inf
+    for _ in range(3):
+        taken_s = _run_s(cast, core, small)
+        best_s = min(best_s, taken_s)
+        if best_s <= _HOPELESS * small_s:
+            return True
+        if taken_s > 10 * small_s + 0.05:
+            return False
+    return False
 
 
 def _cast(network: Network, precision: Precision) -> Network:
@@ -170,16 +218,13 @@ def _compare(
     vectors = _vectors(cast, core, payloads)
     base_s, cast_s = math.inf, math.inf
     started = time.perf_counter()
-    for run in range(_RUNS):
+    for _ in range(_RUNS):
         base_s = min(base_s, _run_s(network, core, payloads))
         cast_s = min(cast_s, _run_s(cast, core, payloads))
-        spent = time.perf_counter() - started
-        hopeless = cast_s > 2 * base_s and run > 0
-        if spent > _PROBE_S or hopeless:
+        if time.perf_counter() - started > _PROBE_S:
             break
-    old = cast.precision
     cosine = _cosine(reference, vectors)
-    cast.precision = Precision(old.dtype, old.autocast, base_s / cast_s, cosine)
+    cast.precision = replace(cast.precision, speedup=base_s / cast_s, cosine=cosine)
 
 
 def _vectors(network: Network, core: Core, payloads: Sequence[list[Any]]) -> Matrix:
