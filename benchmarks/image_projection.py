@@ -12,9 +12,9 @@ from __future__ import annotations
 import numpy as np
 
 from encoders.starter import EFFICIENTNET, MINILM
-from encoders.starter_image import class_texts
 from encoders.starter_projection import (
     Double,
+    class_texts,
     classifier,
     embedder,
     projection,
