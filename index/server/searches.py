@@ -110,7 +110,7 @@ def _example(value: Any, using: str, target: Target) -> tuple[Any, PointId | Non
         named = f"vector name `{using}`" if using else "the unnamed vector"
         raise wrong(f"Not existing {named}; there are: {', '.join(map(repr, dims))}")
     if not isinstance(value, int | str) or isinstance(value, bool):
-        return read_vector(value, dims[using], "query"), None
+        return read_vector(value, dims[using], "query").tolist(), None
     id_ = read_id(value)
     records = target.shard.retrieve([id_], with_payload=False, with_vector=[using])
     if not records:
