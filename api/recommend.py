@@ -25,6 +25,8 @@ from ranking import history_vector, user_vector
 
 DAY_S = 86_400.0
 SEEN_ITEMS = 10_000
+"""Interactions of a user that are looked through for what was seen."""
+
 NOTHING_KNOWN = "nothing is known of the user that ranks items, so these are the newest"
 
 
@@ -97,11 +99,14 @@ class Recommender:
         return answer_of(explained(space, query, hits, self._vectors), notes, space, started)
 
     def _person(self, ask: RecommendRequest) -> Person:
-        user, interactions, seen = None, [], frozenset[str]()
+        user, interactions = None, []
         if ask.user is not None:
             record = self._catalog.user(ask.user)
             user = record.user if record is not None else None
-            interactions = self._catalog.history(ask.user, self._settings.history_items)
+            recent = self._settings.history_items
+            interactions = self._catalog.history(
+                ask.user, max(recent, SEEN_ITEMS) if ask.exclude_seen else recent
+            )
             if user is None and not interactions:
                 raise ProblemError(
                     404,
@@ -110,14 +115,16 @@ class Recommender:
                     field="user",
                     remedy="publish it with PUT /v1/users/{id}, or send profile or liked instead",
                 )
-            if ask.exclude_seen:
-                seen = frozenset(self._catalog.seen(ask.user, SEEN_ITEMS))
         said = user or User(id="-")
         if ask.profile is not None:
             said = said.model_copy(update={"profile": ask.profile})
         if ask.interests:
             said = said.model_copy(update={"interests": ask.interests})
-        return Person(render_profile(said), interactions, seen)
+        return Person(
+            prompt=render_profile(said),
+            interactions=interactions[: self._settings.history_items],
+            seen=frozenset(one.item for one in interactions),
+        )
 
     def _history(
         self, space: Space, liked: Sequence[str], person: Person, notes: list[str]

@@ -65,14 +65,17 @@ def explain(query: Query, items: Matrix, layout: Layout) -> list[Explained]:
     """
     if len(items) == 0:
         return []
-    found = contributions(query, items, layout)
-    by_block = np.zeros((len(items), len(layout)))
-    for part, values in found.items():
+    exact = items.astype(np.float64)
+    asked = np.zeros(items.shape[1])
+    for part, vector in query.by_part.items():
         if part != "one":
-            by_block += values
-    one = found.get("one")
-    bias = one.sum(axis=1) if one is not None else np.zeros(len(items))
-    parts = on_a_grid(np.column_stack([by_block, bias]))
+            asked += vector
+    parts = np.zeros((len(items), len(layout) + 1))
+    starts = [start for start, _ in layout.values()]
+    parts[:, :-1] = np.add.reduceat(exact * asked, starts, axis=1)
+    if "one" in query.by_part:
+        parts[:, -1] = exact @ query.by_part["one"].astype(np.float64)
+    parts = on_a_grid(parts)
     names = [*layout, BIAS]
     scores = parts.sum(axis=1).tolist()
     rows = parts.tolist()

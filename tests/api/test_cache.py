@@ -1,0 +1,30 @@
+"""The bounded map behind profiles and item vectors."""
+
+from __future__ import annotations
+
+from api.cache import LruCache
+
+
+def test_what_was_used_least_recently_goes_first():
+    cache: LruCache[str, int] = LruCache(2)
+    cache.put("a", 1)
+    cache.put("b", 2)
+    assert cache.get("a") == 1
+    cache.put("c", 3)
+    assert cache.get("b") is None
+    assert (cache.get("a"), cache.get("c")) == (1, 3)
+    assert len(cache) == 2
+
+
+def test_a_value_put_again_is_replaced_without_pushing_another_out():
+    cache: LruCache[str, int] = LruCache(2)
+    cache.put("a", 1)
+    cache.put("b", 2)
+    cache.put("a", 9)
+    assert (cache.get("a"), cache.get("b")) == (9, 2)
+
+
+def test_a_size_of_zero_keeps_nothing():
+    cache: LruCache[str, int] = LruCache(0)
+    cache.put("a", 1)
+    assert cache.get("a") is None
