@@ -26,6 +26,9 @@ log = logger(__name__)
 
 MAX_BYTES = 64 * 2**20
 STOP_S = 10
+KEEP_ALIVE_S = 75
+"""Longer than clients keep idle connections (httpx: 5 s), so that it is they who close them and
+never a request that meets a closing one."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -94,6 +97,7 @@ def serve(
                 access_log=False,
                 lifespan="off",
                 server_header=False,
+                timeout_keep_alive=KEEP_ALIVE_S,
                 timeout_graceful_shutdown=STOP_S,
             )
             with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
