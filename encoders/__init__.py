@@ -1,5 +1,12 @@
 """Text, image, audio and user encoders, dynamic batching, model packs, fusion."""
 
+import os
+
+# Read by OpenMP when torch is first imported: threads that wait for each other sleep instead of
+# spinning, without which several processes on few cores slow each other three to nine times
+# (docs/decisions/0002-batching.md).
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
 from encoders.encoder import Encoder, Pending
 from encoders.encoders import ALL, EncoderReport, Encoders
 from encoders.fusion import Fusion, FusionStore, collection_fingerprint
