@@ -15,6 +15,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -149,7 +150,7 @@ def main() -> None:
     waves, digits, speakers, takes = clips(folder)
     print(f"{'':52}{'digit':>7}{'speaker':>9}{'mean':>7}{'ms/clip':>9}")
     other = speech_embedding_row(waves)
-    for name, spent_ms, vectors in [*([other] if other else []), *whisper_rows(waves)]:
+    for name, spent_ms, vectors in chain([other] if other else [], whisper_rows(waves)):
         digit, speaker = accuracy(vectors, digits, takes), accuracy(vectors, speakers, takes)
         mean = (digit + speaker) / 2
         print(f"{name:52}{digit:7.3f}{speaker:9.3f}{mean:7.3f}{spent_ms:9.1f}", flush=True)
