@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncGenerator
 from typing import Any, TypeVar
@@ -20,6 +21,8 @@ JSON_TYPES = (
     "application/cloudevents+json",
     "application/cloudevents-batch+json",
 )
+DECODED_AT_ONCE_BYTES = 2**18
+"""A larger body is decoded in a thread, so that it does not hold up the others."""
 TOO_DEEP = "nested too deeply"
 
 
@@ -69,6 +72,8 @@ async def read_json(request: Request, limits: Limits) -> Any:
     body = bytearray()
     async for chunk in bounded(request, limits.request_bytes, "FIRSTLIGHT_LIMITS_REQUEST_BYTES"):
         body += chunk
+    if len(body) > DECODED_AT_ONCE_BYTES:
+        return await asyncio.to_thread(decode, bytes(body))
     return decode(bytes(body))
 
 

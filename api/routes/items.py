@@ -38,13 +38,13 @@ async def list_items(
     check_limit(limit, parts.settings.api.max_limit)
     chosen = ItemState(state) if state is not None else None
 
-    def read() -> list[ItemRecord]:
-        return parts.catalog.items(state=chosen, limit=limit + 1, after=after)
+    def read() -> Response:
+        records = parts.catalog.items(state=chosen, limit=limit + 1, after=after)
+        more = len(records) > limit
+        shown = [item_answer(record) for record in records[:limit]]
+        return answer(ItemsAnswer(items=shown, next=shown[-1].id if more else None))
 
-    records = await parts.run(read)
-    more = len(records) > limit
-    shown = [item_answer(record) for record in records[:limit]]
-    return answer(ItemsAnswer(items=shown, next=shown[-1].id if more else None))
+    return await parts.run(read)
 
 
 @router.put(

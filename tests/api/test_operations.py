@@ -292,6 +292,14 @@ def test_a_fault_of_ours_is_a_problem_without_a_trace(service, monkeypatch, capl
     assert "internal detail" not in str(found)
 
 
+def test_the_console_page_is_there_and_may_load_nothing_from_elsewhere(shared):
+    answer = shared.client.get("/")
+    assert answer.status_code == 200
+    assert "Firstlight" in answer.text
+    assert "http" not in answer.text.replace("http-equiv", "")
+    assert "default-src 'none'" in answer.headers["content-security-policy"]
+
+
 def test_the_openapi_document_describes_bodies_examples_and_problems(shared):
     document = shared.client.get("/openapi.json").json()
     assert shared.client.get("/docs").status_code == 200
