@@ -204,7 +204,8 @@ class Supervisor:
         self.plan = plan
         self._restarts: Counter[str] = Counter()
         run = plan.settings.folder("run")
-        logging.getLogger("circus").setLevel(logging.CRITICAL)
+        for chatty in ("circus", "tornado.application"):  # a stop in progress is not an error
+            logging.getLogger(chatty).setLevel(logging.CRITICAL)
         self._arbiter = get_arbiter(
             [self._watcher(service) for service in plan.services],
             controller=_socket(run / "control"),

@@ -19,8 +19,11 @@ from domain.events import Event
 from domain.log import logger
 from domain.settings import settings
 
-LIVE_EVENTS = 64
+LIVE_EVENTS = 256
 """More item events than this in one call are backfill: they go to the bulk lane."""
+
+LANE_PAIRS = {"image": 32, "audio": 8}
+"""Heavy items travel in smaller messages: an item is searchable when its message is done."""
 
 PAUSE_S = 5.0
 """After a broker failed to answer, nothing is sent to it for this long."""
@@ -42,7 +45,9 @@ class Message:
 
 
 def messages(due: Iterable[Due], batch: int) -> list[Message]:
-    """Grouped by lane, at most `batch` pairs each, in order; those marked alone by themselves.
+    """Grouped by lane, in order; those marked alone by themselves.
+
+    A message holds at most `batch` pairs, fewer in the lanes of LANE_PAIRS.
 
     Of two versions of one item only the newer is sent.
     """
@@ -59,7 +64,7 @@ def messages(due: Iterable[Due], batch: int) -> list[Message]:
             continue
         group = open_groups.setdefault(one.lane, [])
         group.append(one.pair)
-        if len(group) == batch:
+        if len(group) == min(batch, LANE_PAIRS.get(one.lane, batch)):
             made.append(Message(one.lane, tuple(open_groups.pop(one.lane)), alone=False))
     made += [Message(lane, tuple(pairs), alone=False) for lane, pairs in open_groups.items()]
     return made

@@ -130,9 +130,7 @@ def _publish_now(api: FirstlightClient, catalog: Path) -> None:
         item["media"][name] = [api.upload((catalog / f).read_bytes()).reference for f in files]
     published = time.perf_counter()
     receipt = api.put_item(item)
-    asks = 0
     while True:
-        asks += 1
         answer = api.recommend(profile=sentence, limit=5)
         found = [r for r in answer.results if r.id == item["id"] and r.version == receipt.version]
         if found:
@@ -148,8 +146,8 @@ def _publish_now(api: FirstlightClient, catalog: Path) -> None:
     show_ranking(answer)
     console.print(
         f"“{item['title']}” was published now: searchable {1000 * (state.latency_s or 0):.0f} ms"
-        f" after its event was accepted, ranked #{found[0].rank} {1000 * seen_s:.0f} ms after it"
-        f" was sent ({asks} asks)",
+        f" after its event was accepted; ranked #{found[0].rank} in an answer that came"
+        f" {1000 * seen_s:.0f} ms after it was sent",
         markup=False,
     )
 

@@ -10,6 +10,7 @@ import orjson
 import typer
 from pydantic import BaseModel
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from api.client import FirstlightClient
@@ -20,6 +21,9 @@ from domain.settings import settings
 CODE_DIFFERS = 1
 CODE_REJECTED = 2
 CODE_UNAVAILABLE = 3
+
+SHOWN_PART = 0.0005
+"""A smaller part of a score prints as zero and is left out of tables."""
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
 
@@ -68,27 +72,24 @@ def table(title: str | None, columns: Sequence[str], rows: Iterable[Sequence[obj
         drawn.add_column(name, justify="right" if numbers else "left", overflow="fold")
     for row in cells:
         shown = (f"{cell:.3f}" if isinstance(cell, float) else str(cell) for cell in row)
-        drawn.add_row(*shown)
-    console.print(drawn, markup=False)
+        drawn.add_row(*map(escape, shown))
+    console.print(drawn)
 
 
 def show_ranking(answer: RankedAnswer, title: str | None = None) -> None:
-    """Ranked items with the reason and the parts that add up to the score."""
-    table(
-        title,
-        ["#", "item", "title", "score", "reason", "parts"],
-        (
-            (
-                result.rank,
-                result.id,
-                result.title,
-                result.score,
-                result.reason,
-                "  ".join(f"{name} {value:+.3f}" for name, value in result.parts.items()),
-            )
-            for result in answer.results
-        ),
-    )
+    """Ranked items, and what carried each score; --json has every part."""
+    drawn = Table(title=title, title_justify="left", box=None, pad_edge=False)
+    drawn.add_column("#", justify="right")
+    drawn.add_column("title", no_wrap=True, overflow="ellipsis", ratio=1)
+    drawn.add_column("item", no_wrap=True, overflow="ellipsis", max_width=24)
+    drawn.add_column("score", justify="right")
+    drawn.add_column("because of", no_wrap=True)
+    for result in answer.results:
+        parts = sorted(result.parts.items(), key=lambda part: -abs(part[1]))
+        shown = [f"{name} {value:.3f}" for name, value in parts if abs(value) >= SHOWN_PART]
+        cells = (str(result.rank), result.title, result.id, f"{result.score:.3f}")
+        drawn.add_row(*map(escape, cells), ", ".join(shown) or result.reason)
+    console.print(drawn)
     if not answer.results:
         console.print("nothing matches")
     for note in answer.notes:

@@ -82,12 +82,22 @@ def test_a_live_event_becomes_one_message_of_one_pair_in_its_own_lane(
     assert sent(valkey, "image") == [([["a", 1]], False)]
 
 
+def test_heavy_items_travel_in_smaller_messages() -> None:
+    due = [
+        Due(Pair(f"{lane}{n}", 1), lane, False) for lane in ("image", "audio") for n in range(40)
+    ]
+    sizes: dict[str, list[int]] = {}
+    for message in messages(due, batch=64):
+        sizes.setdefault(message.lane, []).append(len(message.pairs))
+    assert sizes == {"image": [32, 8], "audio": [8, 8, 8, 8, 8]}
+
+
 def test_many_events_in_one_call_are_backfill_in_messages_of_64(
     catalog: Catalog, app: Celery, valkey: ValkeyServer
 ) -> None:
     events = [item_event(f"item-{n}") for n in range(LIVE_EVENTS + 1)]
     accept(catalog, events, sender=Sender(app, batch=64))
-    assert [len(pairs) for pairs, _ in sent(valkey, "bulk")] == [64, 1]
+    assert [len(pairs) for pairs, _ in sent(valkey, "bulk")] == [64, 64, 64, 64, 1]
     assert queue_depths(app) == {
         "text": 0,
         "image": 0,
