@@ -102,7 +102,7 @@ def test_many_events_in_one_call_are_backfill_in_messages_of_64(
         "text": 0,
         "image": 0,
         "audio": 0,
-        "bulk": 2,
+        "bulk": 5,
         "train": 0,
         CONTROL: 0,
     }
