@@ -86,6 +86,10 @@ class EncoderSettings(Group):
     user_model: str | None = Field(
         None, description="Embedder of the user's profile by hub id or local path."
     )
+    audio_layer: int | Literal["mean"] | None = Field(
+        None,
+        description="Hidden layer of the audio model, or mean over all; default: the pack's.",
+    )
     device: Literal["auto", "cpu", "cuda", "mps"] = Field(
         "auto", description="Where encoders run; auto takes cuda, else mps, else cpu."
     )

@@ -6,7 +6,7 @@ import hashlib
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from domain.errors import FirstlightError, RejectedError
@@ -57,7 +57,8 @@ class Encoders:
 
     def __init__(self, settings: Settings, pack: Pack) -> None:
         """Find nothing and load nothing yet; see `load`."""
-        self.pack = pack
+        layer = settings.encoder.audio_layer
+        self.pack = pack if layer is None else replace(pack, audio=replace(pack.audio, layer=layer))
         self._settings = settings
         self._lock = threading.RLock()
         self._located: dict[str, Located] = {}

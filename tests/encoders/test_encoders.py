@@ -246,6 +246,7 @@ def test_the_fingerprint_follows_what_decides_vectors_and_nothing_else(
         of(replace(pack, text=replace(pack.text, max_tokens=64))),
         of(replace(pack, text=replace(pack.text, revision="abc"))),
         of(replace(pack, audio=replace(pack.audio, layer=1))),
+        of(pack, audio_layer=2),
         of(pack, audio_window_s=3.0),
         of(pack, audio_windows=2),
     ]
