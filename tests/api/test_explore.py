@@ -199,3 +199,8 @@ def test_once_a_fusion_is_fitted_words_find_sounds(make_service):
     results = found.json()["results"]
     assert {one["title"] for one in results} == {"a low drone"}
     assert {tuple(one["parts"]) for one in results} == {("audio",)}
+    ranked = service.recommend(profile="a low drone", limit=5)
+    assert ranked["model"]["fusion"].startswith("fit-")
+    assert {one["title"] for one in ranked["results"]} == {"a low drone"}
+    for one in ranked["results"]:
+        assert sum(one["parts"].values()) == one["score"]
