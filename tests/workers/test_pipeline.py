@@ -221,6 +221,29 @@ def test_media_that_cannot_be_used_are_listed_and_the_rest_is_indexed(bench: Ben
     assert set(record.models or {}) == {"text", "image"}
 
 
+def test_media_that_cannot_be_decoded_are_listed_beside_those_that_could_not_be_fetched(
+    bench: Bench,
+) -> None:
+    bench.shelf.content |= {
+        "https://a/1.png": PermanentError("answers 404"),
+        "https://a/2.png": b"broken",
+        "https://a/3.png": b"fine",
+    }
+    urls = [f"https://a/{n}.png" for n in (1, 2, 3)]
+    rest = bench.create("rest", media={"images": urls})
+    nothing = bench.create("nothing", title="", media={"images": urls[:2]})
+    bench.pipeline.run([rest, nothing])
+    told = [("media.images[0]", "answers 404"), ("media.images[1]", "not a picture")]
+    for item_id, state in (("rest", ItemState.INDEXED), ("nothing", ItemState.DEAD)):
+        record = bench.catalog.item(item_id)
+        assert record is not None
+        assert record.state is state
+        assert [tuple(one) for one in record.failures] == told
+    assert bench.reason("nothing") == (
+        "no modality left; media.images[0]: answers 404; media.images[1]: not a picture"
+    )
+
+
 def test_an_item_with_nothing_left_is_dead_and_says_why(bench: Bench) -> None:
     bench.shelf.content["https://a/1.wav"] = PermanentError("resolves to 10.0.0.1")
     pair = bench.create("a", title="", media={"audio": ["https://a/1.wav"]})

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from celery import Celery
 from PIL import Image
@@ -19,7 +20,7 @@ from domain.events import parse_events
 from domain.settings import Settings, load_settings
 from index import ItemIndex
 from tests.fixtures.index_server import IndexServer
-from tests.fixtures.valkey import ValkeyServer
+from tests.fixtures.valkey import ValkeyServer, free_port
 from tests.fixtures.worker import WorkerProcess, eventually, variables
 from workers.celery import create_app
 from workers.publish import Sender, accept
@@ -112,12 +113,17 @@ def system(
     app.close()
 
 
-def test_what_is_published_gets_searchable(system: System) -> None:
-    system.worker().start()
+def test_what_is_published_gets_searchable_and_is_counted(system: System) -> None:
+    port = free_port()
+    system.worker(FIRSTLIGHT_WORKER_METRICS_PORT=str(port)).start()
     system.publish({"a": "a film"})
     eventually(lambda: system.count(ItemState.INDEXED) == 1)
     assert system.stored() == {"a": 1}
     assert system.count(ItemState.PENDING) == 0
+    told = httpx.get(f"http://127.0.0.1:{port}/metrics", trust_env=False).text
+    assert 'firstlight_items_total{lane="text",outcome="indexed"} 1.0' in told
+    assert 'firstlight_event_to_searchable_seconds_count{lane="text"} 1.0' in told
+    assert 'firstlight_stage_seconds_count{stage="upsert"} 1.0' in told
 
 
 def test_celerys_own_command_starts_a_worker_for_some_lanes_with_real_models(
