@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from celery import Task, shared_task
+from celery.exceptions import Reject
 
 from catalog import Pair
 from domain.errors import RejectedError, RetryableError
@@ -39,7 +40,7 @@ def index_items(pairs: Sequence[tuple[str, int]], alone: bool = False) -> None:
         alone: no other task of this process runs beside it, for it may kill the process.
     """
     if process.is_ending():
-        return
+        raise Reject("this worker is ending", requeue=True)
     if len(pairs) > MOST_PAIRS:
         raise RejectedError(
             f"{len(pairs)} pairs in one message, the limit is {MOST_PAIRS}",

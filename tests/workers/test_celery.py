@@ -6,10 +6,12 @@ import sys
 from pathlib import Path
 
 import pytest
+from celery.exceptions import Reject
 
 from domain.errors import RejectedError
 from domain.settings import LANES, load_settings
 from tests.fixtures.valkey import ROOT
+from workers import process, tasks
 from workers.celery import configuration, create_app
 from workers.main import checked_lanes
 from workers.process import refuse_prefork
@@ -83,6 +85,18 @@ def test_what_only_sends_messages_loads_no_model() -> None:
         check=True,
     )
     assert ended.stdout.strip() == "False"
+
+
+def test_a_worker_that_is_ending_gives_a_message_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(process, "is_ending", lambda: True)
+    with pytest.raises(Reject) as given_back:
+        tasks.index_items([("a", 1)])
+    assert given_back.value.requeue
+
+
+def test_a_message_of_too_many_pairs_is_refused() -> None:
+    with pytest.raises(RejectedError, match="65 pairs in one message, the limit is 64"):
+        tasks.index_items([(f"item-{n}", 1) for n in range(65)])
 
 
 def test_prefork_with_cuda_is_refused() -> None:
