@@ -55,6 +55,11 @@ class Projection:
     fusion_version: str
     layout: Layout
     matrices: Mapping[str, Matrix] = field(repr=False)
+    _spans: Mapping[str, slice | None] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        spans = {part: _span(matrix) for part, matrix in self.matrices.items()}
+        object.__setattr__(self, "_spans", spans)
 
     @property
     def dim(self) -> int:
@@ -79,7 +84,12 @@ class Projection:
                     f" {self.version} expects {matrix.shape[0]}",
                     remedy="train the projection with the encoders that serve",
                 )
-            by_part[part] = vector @ matrix
+            span = self._spans[part]
+            if span is None:
+                by_part[part] = vector
+            else:
+                by_part[part] = np.zeros(self.dim, dtype=np.float32)
+                by_part[part][span] = vector @ matrix[:, span]
             total += by_part[part]
         return Query(total, by_part)
 
@@ -160,6 +170,21 @@ class Projection:
             ) from error
         found.check(fusion)
         return found
+
+
+def _span(matrix: Matrix) -> slice | None:
+    """The columns that hold anything but zeros, or None for an identity.
+
+    The prior is block-structured, and its history part, the largest, is an identity: reading the
+    zeros of both would cost more than the rest of a query.
+    """
+    if matrix.ndim != 2:
+        return slice(0, 0)
+    rows, columns = matrix.shape
+    if rows == columns and np.array_equal(matrix, np.eye(rows, dtype=matrix.dtype)):
+        return None
+    used = np.flatnonzero(matrix.any(axis=0))
+    return slice(int(used[0]), int(used[-1]) + 1) if len(used) else slice(0, 0)
 
 
 def _layout(spans: Mapping[str, Sequence[int]]) -> Layout:

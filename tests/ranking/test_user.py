@@ -6,7 +6,15 @@ import numpy as np
 import pytest
 
 from domain.errors import RejectedError
-from ranking import history_vector, prior, rank_dim, source_mean, user_vector
+from ranking import (
+    UserVector,
+    history_vector,
+    prior,
+    projection,
+    rank_dim,
+    source_mean,
+    user_vector,
+)
 
 DAY = 86_400.0
 
@@ -96,6 +104,25 @@ def test_the_query_is_linear_in_every_part_of_the_user(fusion):
     doubled = type(one)({name: part * 2 for name, part in one.parts.items()})
     a = prior(fusion)
     assert np.allclose(a.query(doubled).vector, 2 * a.query(one).vector, atol=1e-5)
+
+
+def test_leaving_out_what_a_matrix_does_not_reach_changes_nothing(fusion):
+    random = np.random.default_rng(7)
+    dim = rank_dim(fusion.blocks)
+    sparse = random.normal(size=(12, dim)).astype(np.float32)
+    sparse[:, :3] = 0
+    sparse[:, 9:] = 0
+    cases = {
+        "text": (sparse, random.normal(size=12).astype(np.float32)),
+        "image_text": (np.zeros((10, dim), np.float32), np.ones(10, np.float32)),
+        "history": (np.eye(dim, dtype=np.float32), random.normal(size=dim).astype(np.float32)),
+        "one": (random.normal(size=(1, dim)).astype(np.float32), np.ones(1, np.float32)),
+    }
+    a = projection(fusion, {part: matrix for part, (matrix, _) in cases.items()})
+    query = a.query(UserVector({part: vector for part, (_, vector) in cases.items()}))
+    for part, (matrix, vector) in cases.items():
+        assert np.allclose(query.by_part[part], vector @ matrix, atol=1e-5)
+    assert np.allclose(query.vector, sum(query.by_part.values()), atol=1e-5)
 
 
 def test_a_passthrough_fusion_ranks_by_plain_cosine(passthrough):
