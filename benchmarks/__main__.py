@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 from benchmarks.report import Figure, show, write
+from domain.log import configure_logging
 
 BENCHMARKS = ("encoding", "pipeline", "freshness", "query")
 RESULT = Path(__file__).parent / "results" / "latest.json"
@@ -20,6 +21,7 @@ def main() -> int:
     parser.add_argument("names", nargs="*", choices=[*BENCHMARKS, []], help="default: all")
     parser.add_argument("--json", type=Path, default=RESULT, help="where the figures go")
     given = parser.parse_args()
+    configure_logging("warning")
     figures: list[Figure] = []
     for name in given.names or BENCHMARKS:
         started = time.monotonic()
