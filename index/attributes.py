@@ -13,7 +13,7 @@ from qdrant_client import QdrantClient, models
 from domain.errors import RejectedError
 from domain.filters import Filters
 from domain.log import logger
-from index.filters import ATTRIBUTES, BOOLEANS
+from index.filters import ATTRIBUTES
 from index.points import ItemPoint
 
 log = logger(__name__)
@@ -24,12 +24,11 @@ MOST_INDEXED = 256
 are stored and returned, but cannot be filtered on."""
 
 INDEXES = {
-    "text": (ATTRIBUTES, models.PayloadSchemaType.KEYWORD),
-    "number": (ATTRIBUTES, models.PayloadSchemaType.FLOAT),
-    "boolean": (BOOLEANS, models.PayloadSchemaType.KEYWORD),
+    "text": models.PayloadSchemaType.KEYWORD,
+    "number": models.PayloadSchemaType.FLOAT,
+    "boolean": models.PayloadSchemaType.BOOL,
 }
-KINDS = {place: kind for kind, place in INDEXES.items()}
-"""Where an attribute of each kind is looked up, and by which payload index."""
+KINDS = {schema: kind for kind, schema in INDEXES.items()}
 
 
 def type_of(value: Any) -> str | None:
@@ -70,9 +69,8 @@ class Attributes:
         stored = {}
         for key, schema in (info.payload_schema or {}).items():
             place, _, name = key.partition(".")
-            kind = KINDS.get((place, schema.data_type))
-            if kind is not None:
-                stored[name] = kind
+            if place == ATTRIBUTES:
+                stored[name] = KINDS.get(schema.data_type, "text")
         with self._lock:
             known = self._known.setdefault(collection, _Known())
             # Names learned here stay: another store's mode (local) has no indexes to report.
@@ -106,9 +104,8 @@ class Attributes:
                 known.full = True
                 log.warning("attribute_not_filterable", collection=collection, attribute=name)
                 return
-            place, schema = INDEXES[kind]
             self._client.create_payload_index(
-                collection, f"{place}.{name}", field_schema=schema, wait=True
+                collection, f"{ATTRIBUTES}.{name}", field_schema=INDEXES[kind], wait=True
             )
             known.types[name] = kind
 

@@ -18,15 +18,6 @@ from index.ids import point_id
 Json = dict[str, Any]
 
 ATTRIBUTES = "attributes"
-BOOLEANS = "booleans"
-"""Payload objects that conditions look into. Booleans are told as "true" and "false" in an object
-of their own, because the embedded engine's Python binding turns a boolean to be matched into the
-number 0 or 1, which matches no boolean."""
-
-
-def spelled(flag: bool) -> str:
-    """A boolean as it is stored for filters."""
-    return "true" if flag else "false"
 
 
 def to_filter(filters: Filters | None, exclude: Iterable[str] = ()) -> Json | None:
@@ -75,24 +66,21 @@ def _flat(values: Sequence[Scalar | list[Scalar]]) -> list[Scalar]:
 
 def _equals(name: str, values: Iterable[Scalar]) -> list[Json]:
     """Conditions of which any holding means: the attribute is one of the values."""
-    texts: list[str] = []
-    flags: list[str] = []
-    numbers: list[float] = []
+    texts: dict[str, None] = {}
+    flags: dict[bool, None] = {}
+    numbers: dict[float, None] = {}
     for value in values:
         if isinstance(value, str):
-            texts.append(value)
+            texts[value] = None
         elif isinstance(value, bool):
-            flags.append(spelled(value))
+            flags[value] = None
         else:
-            numbers.append(value)
+            numbers[value] = None
     key = f"{ATTRIBUTES}.{name}"
-    made: list[Json] = [
-        {"key": key, "range": {"gte": number, "lte": number}} for number in dict.fromkeys(numbers)
-    ]
+    made: list[Json] = [{"key": key, "range": {"gte": at, "lte": at}} for at in numbers]
+    made += [{"key": key, "match": {"value": flag}} for flag in flags]
     if texts:
-        made.append({"key": key, "match": {"any": list(dict.fromkeys(texts))}})
-    if flags:
-        made.append({"key": f"{BOOLEANS}.{name}", "match": {"any": list(dict.fromkeys(flags))}})
+        made.append({"key": key, "match": {"any": list(texts)}})
     return made
 
 

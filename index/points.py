@@ -10,7 +10,7 @@ import numpy as np
 
 from domain.errors import PermanentError
 from domain.vectors import RANK, Vector
-from index.filters import ATTRIBUTES, BOOLEANS, spelled
+from index.filters import ATTRIBUTES
 from index.ids import point_id
 
 UNIT_TOLERANCE = 1e-6
@@ -146,20 +146,7 @@ def to_body(point: ItemPoint) -> dict[str, Any]:
     }
     if lengths:
         payload["lengths"] = lengths
-    booleans = _booleans(point.attributes)
-    if booleans:
-        payload[BOOLEANS] = booleans
     return {"id": point_id(point.id), "vector": vectors, "payload": payload}
-
-
-def _booleans(attributes: Mapping[str, Any]) -> dict[str, list[str]]:
-    found = {}
-    for name, value in attributes.items():
-        values = value if isinstance(value, list) else [value]
-        flags = [spelled(one) for one in values if isinstance(one, bool)]
-        if flags:
-            found[name] = flags
-    return found
 
 
 def to_hit(point: Mapping[str, Any]) -> Hit:

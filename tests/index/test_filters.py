@@ -21,15 +21,15 @@ KEY = "attributes.a"
         (["x", "y", "x"], [{"key": KEY, "match": {"any": ["x", "y"]}}], []),
         (3, [{"key": KEY, "range": {"gte": 3, "lte": 3}}], []),
         (2.5, [{"key": KEY, "range": {"gte": 2.5, "lte": 2.5}}], []),
-        (True, [{"key": "booleans.a", "match": {"any": ["true"]}}], []),
+        (True, [{"key": KEY, "match": {"value": True}}], []),
         (
             [1, True, "x"],
             [
                 {
                     "should": [
                         {"key": KEY, "range": {"gte": 1, "lte": 1}},
+                        {"key": KEY, "match": {"value": True}},
                         {"key": KEY, "match": {"any": ["x"]}},
-                        {"key": "booleans.a", "match": {"any": ["true"]}},
                     ]
                 }
             ],
