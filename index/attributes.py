@@ -43,6 +43,7 @@ def type_of(value: Any) -> str | None:
 @dataclass(slots=True)
 class _Known:
     types: dict[str, str] = field(default_factory=dict)
+    indexed: set[str] = field(default_factory=set)
     read_at: float = float("-inf")
     full: bool = False
 
@@ -73,8 +74,11 @@ class Attributes:
                 stored[name] = KINDS.get(schema.data_type, "text")
         with self._lock:
             known = self._known.setdefault(collection, _Known())
-            # Names learned here stay: another store's mode (local) has no indexes to report.
+            # qdrant-client's local mode reports no indexes, so names learned here stay known; but
+            # what is not indexed (any more: the collection was made anew) is indexed again.
             known.types.update(stored)
+            known.indexed = set(stored)
+            known.full = False
             known.read_at = time.monotonic()
             return known
 
@@ -90,7 +94,7 @@ class Attributes:
             known = self.read(collection, self._client.get_collection(collection))
         for point in points:
             for name, value in point.attributes.items():
-                if name not in known.types:
+                if name not in known.indexed:
                     self._add(collection, known, name, value)
 
     def _add(self, collection: str, known: _Known, name: str, value: Any) -> None:
@@ -98,9 +102,9 @@ class Attributes:
         if kind is None or known.full:
             return
         with self._lock:
-            if name in known.types:
+            if name in known.indexed:
                 return
-            if len(known.types) >= MOST_INDEXED:
+            if len(known.indexed) >= MOST_INDEXED:
                 known.full = True
                 log.warning("attribute_not_filterable", collection=collection, attribute=name)
                 return
@@ -108,6 +112,7 @@ class Attributes:
                 collection, f"{ATTRIBUTES}.{name}", field_schema=INDEXES[kind], wait=True
             )
             known.types[name] = kind
+            known.indexed.add(name)
 
     def check(self, collection: str, filters: Filters | None) -> None:
         """Refuse conditions on attributes that no item of the collection has.

@@ -169,6 +169,7 @@ def test_a_missing_collection_is_told_from_a_bad_item(shelf: Shelf) -> None:
         lambda: shelf.store.query(missing, vector(1, 12), limit=1),
         lambda: shelf.store.count(missing),
         lambda: list(shelf.store.scroll(missing)),
+        lambda: shelf.store.swap(missing),
     ):
         with pytest.raises(MissingCollectionError) as error:
             call()
