@@ -10,5 +10,6 @@ pytest_plugins: list[str] = [
     "tests.fixtures.valkey",
     "tests.fixtures.worker",
     "tests.fixtures.shop",
+    "tests.fixtures.service",
     "tests.fixtures.system",
 ]

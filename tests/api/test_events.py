@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from .conftest import problem_of
+from tests.fixtures.service import problem_of
 
 
 def created(item_id, version=1, **data):

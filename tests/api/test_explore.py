@@ -7,9 +7,8 @@ import base64
 import pytest
 
 from tests.fixtures import media
+from tests.fixtures.service import problem_of
 from workers.collection_fit import fit_fusion
-
-from .conftest import problem_of
 
 
 @pytest.fixture(scope="module")

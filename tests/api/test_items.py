@@ -8,8 +8,7 @@ from urllib.parse import quote
 import pytest
 
 from tests.fixtures import media
-
-from .conftest import problem_of
+from tests.fixtures.service import problem_of
 
 
 def test_an_item_can_be_followed_from_pending_to_indexed(service):

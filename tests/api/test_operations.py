@@ -25,9 +25,8 @@ from api.schemas import (
 )
 from domain.errors import RejectedError, RetryableError
 from domain.settings import ApiSettings
+from tests.fixtures.service import make_settings, problem_of
 from tests.fixtures.valkey import free_port
-
-from .conftest import make_settings, problem_of
 
 KEYS = {"api": {"write_keys": ["w-secret"], "read_keys": ["r-secret"]}}
 READS = [("GET", "/v1/items"), ("GET", "/v1/status"), ("POST", "/v1/recommend")]
@@ -43,7 +42,7 @@ WRITES = [
 
 @pytest.fixture(scope="module")
 def locked(tmp_path_factory, index_server, tiny_encoders):
-    from .conftest import serving
+    from tests.fixtures.service import serving
 
     settings = make_settings(tmp_path_factory.mktemp("locked"), index_server.url, **KEYS)
     with serving(settings, tiny_encoders) as made:

@@ -10,8 +10,7 @@ import pytest
 from domain.vectors import RANK
 from ranking import ProjectionStore, projection, rank_dim
 from tests.fixtures import media
-
-from .conftest import problem_of
+from tests.fixtures.service import problem_of
 
 GENRES = ["drama", "comedy", "horror"]
 
