@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from domain.errors import FirstlightError, RetryableError
+from domain.errors import FirstlightError, RejectedError, RetryableError
 from domain.settings import EncoderSettings
 from domain.vectors import Matrix, Vector
 from encoders.batcher import Piece
@@ -151,7 +151,10 @@ class TransformersWaveforms:
             self.module.config.conv_kernel, self.module.config.conv_stride
         )
         self._normalises = bool(features.get("do_normalize", True))
-        self._layer = located.spec.layer
+        self._layer = hidden_state(located.spec.layer, len(self.module.encoder.layers))
+        if self._layer != "mean":
+            # One more than is needed: some models normalise what leaves the last layer.
+            self.module.encoder.layers = self.module.encoder.layers[: self._layer + 1]
 
     def prepare(self, wave: Vector) -> NDArray[np.float32]:
         """As Wav2Vec2FeatureExtractor does: zero mean, unit variance, each window by itself."""
@@ -179,49 +182,21 @@ class TransformersWaveforms:
         return torch.from_numpy(network.run(forward))
 
 
-class WhisperWaveforms:
-    """The encoder of a Whisper model. Windows of at most 30 s; frames past their end are cut."""
+def hidden_state(layer: int | Literal["mean"], layers: int) -> int | Literal["mean"]:
+    """A spec's layer among the hidden states 0 to `layers`, counted from the front.
 
-    def __init__(self, located: Located) -> None:
-        from transformers import WhisperFeatureExtractor, WhisperModel
-
-        with quiet("transformers"):
-            model: Any = WhisperModel.from_pretrained(
-                located.path, local_files_only=True, weights_only=True, dtype=torch.float32
-            )
-            self._mel: Any = WhisperFeatureExtractor.from_pretrained(
-                located.path, local_files_only=True
-            )
-        self.module: Any = model.get_encoder()
-        self.rate = int(self._mel.sampling_rate)
-        self.frame_dim = int(model.config.d_model)
-        # One frame stands for two steps of the mel spectrogram.
-        self._samples_per_frame = 2 * int(self._mel.hop_length)
-        self.min_samples = self._samples_per_frame
-        self._layer = located.spec.layer
-
-    def prepare(self, wave: Vector) -> NDArray[np.float32]:
-        """Its log-mel spectrogram, padded to 30 s: [bands, steps]."""
-        mel = self._mel(wave, sampling_rate=self.rate, return_tensors="np")
-        found: NDArray[np.float32] = mel.input_features[0]
-        return found
-
-    def frames(
-        self, network: Network | None, batch: NDArray[np.float32], samples: int
-    ) -> torch.Tensor:
-        """Spectrograms [n, bands, steps] -> states of the chosen layer, or the mean over layers."""
-        assert network is not None
-        features = torch.from_numpy(batch).to(network.device, network.dtype)
-        heard = max(1, -(-samples // self._samples_per_frame))
-
-        def forward(module: Any) -> torch.Tensor:
-            states = module(features, output_hidden_states=True).hidden_states
-            if self._layer == "mean":
-                return torch.stack(states).float().mean(0)[:, :heard]
-            chosen: torch.Tensor = states[self._layer][:, :heard]
-            return chosen
-
-        return torch.from_numpy(network.run(forward))
+    Raises:
+        RejectedError: there is no such state.
+    """
+    if layer == "mean" or 0 <= layer <= layers:
+        return layer
+    if -layers <= layer + 1 <= 0:
+        return layer + layers + 1
+    raise RejectedError(
+        f"the audio model has the hidden states 0 to {layers}, not {layer}",
+        field="FIRSTLIGHT_ENCODER_AUDIO_LAYER",
+        remedy=f"choose 0 to {layers}, or mean",
+    )
 
 
 def _receptive_field(kernels: Sequence[int], strides: Sequence[int]) -> int:

@@ -23,7 +23,7 @@ _VERSIONS = {
     "user": "text-1",
     "image": "image-1",
     "image_text": "words-1",
-    "audio": "audio-1",
+    "audio": "audio-2",
 }
 
 
@@ -77,7 +77,8 @@ def text_stages(
 
 def audio_stages(located: Located, device: Any, settings: Settings) -> Stages[bytes]:
     """An audio model of any family."""
-    from encoders.audio import AudioStages, TransformersWaveforms, WaveformModel, WhisperWaveforms
+    from encoders.audio import AudioStages, TransformersWaveforms, WaveformModel
+    from encoders.whisper import WhisperWaveforms
 
     _expect(located, AUDIO)
     waveforms: WaveformModel

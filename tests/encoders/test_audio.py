@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -6,13 +7,15 @@ import numpy as np
 import pytest
 import torch
 
-from domain.errors import PermanentError
+from domain.errors import PermanentError, RejectedError
 from domain.settings import EncoderSettings
 from encoders import Encoders, ModelSpec, Pack
-from encoders.audio import AudioStages, TransformersWaveforms, WhisperWaveforms
+from encoders.audio import AudioStages, TransformersWaveforms
+from encoders.precision import Network
 from encoders.quiet import quiet
 from encoders.sources import locate
 from encoders.tiny import build_waveforms
+from encoders.whisper import WhisperWaveforms
 
 CPU = torch.device("cpu")
 
@@ -34,6 +37,15 @@ def spec(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
             return ModelSpec("audio", "whisper", str(folder))
         build_waveforms(folder, request.param)
     return ModelSpec("audio", "wav2vec2", str(folder))
+
+
+@pytest.fixture(scope="module")
+def whisper(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("whisper")
+    with torch.random.fork_rng(devices=[]), quiet("transformers"):
+        torch.manual_seed(1)
+        build_whisper(folder)
+    return folder
 
 
 def build_whisper(folder: Path) -> None:
@@ -118,13 +130,86 @@ def test_it_is_mean_and_deviation_over_time_of_the_models_own_states(
     with torch.inference_mode():
         inputs = extractor(samples, sampling_rate=16_000, return_tensors="pt").input_values
         states = AutoModel.from_pretrained(source)(inputs, output_hidden_states=True).hidden_states
-    for layer, chosen in (("mean", torch.stack(states).mean(0)), (1, states[1]), (-1, states[-1])):
+    layers = {"mean": torch.stack(states).mean(0), 0: states[0], 1: states[1], -1: states[-1]}
+    for layer, chosen in layers.items():
         frames = chosen[0].numpy()
         expected = np.concatenate([frames.mean(0), frames.std(0)])
         stages = stages_of(ModelSpec("audio", "wav2vec2", source, layer=layer))  # type: ignore[arg-type]
         (pieces,) = stages.pre([media.sound(samples)])
         found = stages.core(stages.network, [pieces[0].payload])[0]  # type: ignore[index]
         assert np.abs(found - expected / np.linalg.norm(expected)).max() < 1e-3
+
+
+def test_every_layer_is_the_models_own_also_where_its_last_one_is_normalised_apart(
+    tmp_path: Path, media: ModuleType
+) -> None:
+    from transformers import AutoModel, Wav2Vec2Config, Wav2Vec2Model
+
+    build_waveforms(tmp_path)
+    config = Wav2Vec2Config.from_pretrained(
+        tmp_path, num_hidden_layers=3, do_stable_layer_norm=True
+    )
+    with torch.random.fork_rng(devices=[]), quiet("transformers"):
+        torch.manual_seed(1)
+        Wav2Vec2Model(config).save_pretrained(tmp_path)
+    wave = torch.from_numpy(media.tone(0.4)[None, :, 0].astype(np.float32))
+    with torch.inference_mode(), quiet("transformers"):
+        whole = AutoModel.from_pretrained(tmp_path)
+        states = whole(wave, output_hidden_states=True).hidden_states
+    for layer in range(-4, 4):
+        model = TransformersWaveforms(
+            locate(ModelSpec("audio", "wav2vec2", str(tmp_path), layer=layer))
+        )
+        found = model.frames(Network(model.module, CPU), wave.numpy(), wave.shape[1])
+        torch.testing.assert_close(found, states[layer], atol=1e-5, rtol=1e-4)
+        assert len(model.module.encoder.layers) == min(3, layer % 4 + 1)
+
+
+def test_whisper_on_a_sound_of_30_s_has_the_models_own_states(
+    whisper: Path, media: ModuleType
+) -> None:
+    from transformers import WhisperFeatureExtractor, WhisperModel
+
+    wave = media.tone(30.0)[:, 0].astype(np.float32)
+    mel = WhisperFeatureExtractor.from_pretrained(whisper)(
+        wave, sampling_rate=16_000, return_tensors="pt"
+    ).input_features
+    with torch.inference_mode(), quiet("transformers"):
+        encoder = WhisperModel.from_pretrained(whisper).get_encoder()
+        states = encoder(mel, output_hidden_states=True).hidden_states
+    expected = {0: states[0], 1: states[1], 2: states[2], -1: states[2], -2: states[1]}
+    for layer, state in {**expected, "mean": torch.stack(states).mean(0)}.items():
+        spec = ModelSpec("audio", "whisper", str(whisper), layer=layer)  # type: ignore[arg-type]
+        model = WhisperWaveforms(locate(spec))
+        network = Network(model.module, CPU)
+        found = model.frames(network, model.prepare(wave)[None], len(wave))
+        torch.testing.assert_close(found, state, atol=1e-5, rtol=1e-4)
+
+
+def test_whisper_hears_a_short_sound_and_half_a_second_of_silence_not_30_s(
+    whisper: Path, media: ModuleType
+) -> None:
+    from transformers import WhisperFeatureExtractor
+
+    model = WhisperWaveforms(locate(ModelSpec("audio", "whisper", str(whisper), layer=1)))
+    network = Network(model.module, CPU)
+    whole = WhisperFeatureExtractor.from_pretrained(whisper)
+    for duration_s, steps, frames in ((1.0, 150, 50), (0.999, 150, 50), (29.9, 3000, 1495)):
+        wave = media.tone(duration_s)[:, 0].astype(np.float32)
+        mel = model.prepare(wave)
+        assert mel.shape == (80, steps)
+        padded = whole(wave, sampling_rate=16_000, return_tensors="np").input_features[0]
+        np.testing.assert_allclose(mel, padded[:, :steps], atol=1e-4)
+        assert model.frames(network, mel[None], len(wave)).shape == (1, frames, 32)
+
+
+@pytest.mark.parametrize("layer", [3, -4])
+def test_a_layer_that_the_model_does_not_have_is_refused_with_the_setting(
+    spec: ModelSpec, layer: int
+) -> None:
+    with pytest.raises(RejectedError, match=f"hidden states 0 to 2, not {layer}") as refused:
+        stages_of(replace(spec, layer=layer))
+    assert refused.value.field == "FIRSTLIGHT_ENCODER_AUDIO_LAYER"
 
 
 @pytest.mark.parametrize("kind", ["wav", "flac", "mp3", "ogg", "telephone_wav", "surround_wav"])
