@@ -14,7 +14,7 @@ from encoders import Encoders, ItemInputs, render_item
 
 BATCH = 64
 RUNS = 3
-ITEMS = {False: 768, True: 384}
+ITEMS = {False: 320, True: 192}
 """Items per run, text only and text + image; every run takes others, so no cache helps."""
 
 
