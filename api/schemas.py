@@ -6,6 +6,7 @@ Times are ISO 8601 in UTC; durations carry their unit in the name.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
 from typing import Annotated, Any, Literal, Self
 
@@ -15,13 +16,14 @@ from pydantic import (
     ConfigDict,
     Field,
     ValidationInfo,
+    WrapValidator,
     model_validator,
 )
 
 from domain.fields import Identifier, Text
 from domain.filters import Filters
 from domain.items import Item, StrictModel
-from domain.limits import limits_of
+from domain.limits import UNLIMITED, limits_of
 from domain.users import Interaction, User
 
 Modality = Literal["text", "image", "audio"]
@@ -34,6 +36,17 @@ class Answer(BaseModel):
     """Base of every answer."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
+
+
+def _as_published(kind: type[StrictModel]) -> WrapValidator:
+    """Limits hold for what comes in. An answer shows what was accepted, under whichever limits."""
+
+    def read(value: Any, _: Callable[[Any], Any]) -> Any:
+        if value is None or isinstance(value, kind):
+            return value
+        return kind.model_validate(value, context={"limits": UNLIMITED})
+
+    return WrapValidator(read)
 
 
 # --- errors -----------------------------------------------------------------------------------
@@ -97,7 +110,9 @@ class ItemAnswer(Answer):
     id: str
     version: int
     state: State
-    item: Item | None = Field(default=None, description="As published; null once deleted.")
+    item: Annotated[Item | None, _as_published(Item)] = Field(
+        default=None, description="As published; null once deleted."
+    )
     lane: str | None = None
     attempts: int = 0
     next_attempt_at: datetime | None = None
@@ -123,7 +138,7 @@ class UserAnswer(Answer):
 
     id: str
     version: int
-    user: User | None = None
+    user: Annotated[User | None, _as_published(User)] = None
     updated_at: datetime | None = None
 
 

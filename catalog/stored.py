@@ -10,11 +10,10 @@ from sqlalchemy import Row
 
 from catalog.records import ItemRecord, ItemState, MediaFailure, UserRecord
 from domain.items import Item
-from domain.limits import Limits
+from domain.limits import UNLIMITED
 from domain.users import User
 
-NO_LIMITS = {"limits": Limits.model_validate(dict.fromkeys(Limits.model_fields, 2**63 - 1))}
-"""What was accepted stays readable after the limits were lowered."""
+NO_LIMITS = {"limits": UNLIMITED}
 
 
 def to_json(model: Item | User) -> str:

@@ -30,6 +30,9 @@ class Limits(BaseModel):
 
 DEFAULT_LIMITS = Limits()
 
+UNLIMITED = Limits.model_validate(dict.fromkeys(Limits.model_fields, 2**63 - 1))
+"""For what was accepted already: it stays readable whatever the limits are now or elsewhere."""
+
 
 def limits_of(info: ValidationInfo) -> Limits:
     """The limits handed to the parser as validation context, else the defaults."""
