@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -34,9 +35,13 @@ class OpenClip:
 
     def __init__(self, located: Located) -> None:
         from open_clip import create_model_from_pretrained, get_tokenizer
+        from transformers.initialization import no_init_weights
 
         source = located.spec.source
-        with quiet("open_clip"), quiet("transformers"):
+        # A checkpoint must hold every weight, so none need be drawn first; only of big_vision's
+        # format does open_clip not demand it.
+        undrawn = nullcontext() if located.path.suffix == ".npz" else no_init_weights()
+        with quiet("open_clip"), quiet("transformers"), undrawn:
             if located.path.is_dir():
                 name, checkpoint = f"local-dir:{located.path}", None
             else:

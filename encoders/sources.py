@@ -12,6 +12,8 @@ from pathlib import Path
 from domain.errors import FirstlightError, RejectedError, RetryableError
 from encoders.spec import ModelSpec
 
+OPEN_CLIP_CONFIG = "open_clip_config.json"
+
 _SMALL = ["*.json", "*.txt", "*.model"]
 _WEIGHTS = {".safetensors", ".bin", ".pt", ".pth", ".onnx", ".npz"}
 _CONTENT = {".json", ".txt", ".model", *_WEIGHTS}
@@ -67,8 +69,8 @@ def _locate_open_clip(spec: ModelSpec) -> Located:
     kind, _, rest = spec.source.partition(":")
     if kind == "local-dir":
         folder = Path(rest).expanduser()
-        if not (folder / "open_clip_config.json").is_file():
-            raise _absent(spec, f"{folder} holds no open_clip_config.json")
+        if not (folder / OPEN_CLIP_CONFIG).is_file():
+            raise _absent(spec, f"{folder} holds no {OPEN_CLIP_CONFIG}")
         return Located(spec, folder, _files(folder))
     if kind == "hf-hub":
         folder = _download(spec, rest, "open_clip_*.safetensors", "open_clip_*.bin")
@@ -178,7 +180,7 @@ def fingerprint(located: Located, preprocessing: Iterable[object], kept: Path | 
     parts = {
         "family": spec.family,
         "revision": spec.revision,
-        "files": {path.name: file_sha256(path, kept) for path in located.files},
+        "files": {path.name: _content_sha256(path, kept) for path in located.files},
         "source": spec.source.partition("/")[0] if located.path.is_file() else "",
         "prefix": spec.prefix,
         "max_tokens": spec.max_tokens,
@@ -186,3 +188,17 @@ def fingerprint(located: Located, preprocessing: Iterable[object], kept: Path | 
         "preprocessing": [str(one) for one in preprocessing],
     }
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _content_sha256(path: Path, kept: Path | None) -> str:
+    """sha256 of a file; of an open_clip configuration with what it points to in place of paths."""
+    if path.name != OPEN_CLIP_CONFIG:
+        return file_sha256(path, kept)
+    config = json.loads(path.read_bytes())
+    tower = config.get("model_cfg", {}).get("text_cfg", {})
+    for key in ("hf_model_name", "hf_tokenizer_name"):
+        name = tower.get(key)
+        if name and Path(name).is_dir():
+            files = [one for one in _files(Path(name)) if one.name != OPEN_CLIP_CONFIG]
+            tower[key] = {one.name: file_sha256(one, kept) for one in files}
+    return hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()

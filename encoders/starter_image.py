@@ -11,17 +11,19 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import shutil
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-import torch
+from typing import TYPE_CHECKING, Any
 
 from domain.errors import RejectedError
+from encoders.sources import OPEN_CLIP_CONFIG
+
+if TYPE_CHECKING:
+    import torch
 
 RECIPE = "efficientnet-lite0 x minilm: 1"
 """Names the directory; change it with anything below that changes the model."""
@@ -33,7 +35,6 @@ WINDOW = 64
 """Tokens of a text; captions and class names are short, and every text is padded to this."""
 
 _TRUNK = "tf_efficientnet_lite0"
-_CONFIG = "open_clip_config.json"
 _TOKENIZER = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.txt")
 
 
@@ -51,6 +52,7 @@ def build(draft: Path, home: Path, text_model: Path, checkpoint: Path) -> None:
         text_model: directory of MiniLM.
         checkpoint: EfficientNet-lite0's weights; read weights-only, nothing is unpickled.
     """
+    import torch
     from safetensors.torch import load_file, save_file
 
     seen = torch.load(checkpoint, map_location="cpu", weights_only=True)
@@ -60,18 +62,18 @@ def build(draft: Path, home: Path, text_model: Path, checkpoint: Path) -> None:
     for name, one in tower.items():
         if not name.startswith("pooler.") and name != "embeddings.position_ids":
             weights[f"text.transformer.{name}"] = one
-    weights["logit_scale"] = torch.tensor(float(np.log(1 / 0.07)))
+    weights["logit_scale"] = torch.tensor(math.log(1 / 0.07))
     contiguous = {name: one.contiguous() for name, one in weights.items()}
     save_file(contiguous, draft / "open_clip_model.safetensors")
     shutil.copyfile(text_model / "config.json", draft / "config.json")
     for name in _TOKENIZER:
         shutil.copyfile(text_model / name, draft / name)
-    (draft / _CONFIG).write_text(json.dumps(_config(home), indent=2))
+    (draft / OPEN_CLIP_CONFIG).write_text(json.dumps(_config(home), indent=2))
 
 
 def settle(home: Path) -> None:
     """Correct the path that open_clip's configuration holds, where the directory was moved."""
-    path = home / _CONFIG
+    path = home / OPEN_CLIP_CONFIG
     config: dict[str, Any] = json.loads(path.read_text())
     if config["model_cfg"]["text_cfg"]["hf_model_name"] == str(home):
         return

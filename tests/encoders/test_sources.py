@@ -1,4 +1,5 @@
 import hashlib
+import json
 import os
 from pathlib import Path
 from typing import Any
@@ -7,7 +8,7 @@ import pytest
 
 from domain.errors import RejectedError, RetryableError
 from encoders import ModelSpec, Pack
-from encoders.sources import file_sha256, locate
+from encoders.sources import file_sha256, fingerprint, locate
 
 
 def test_a_local_directory_never_touches_the_hub(
@@ -101,3 +102,33 @@ def test_the_hash_of_a_large_file_is_kept_until_the_file_changes(tmp_path: Path)
     assert file_sha256(path, kept) == "f" * 64, "read from the note"
     path.write_bytes(os.urandom(2**20 + 1))
     assert file_sha256(path, kept) == hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def open_clip_folder(folder: Path, tower: str, tokenizer: str) -> str:
+    folder.mkdir(exist_ok=True)
+    towers = {"context_length": 64, "hf_model_name": tower, "hf_tokenizer_name": tokenizer}
+    config = {"model_cfg": {"embed_dim": 8, "text_cfg": towers}, "preprocess_cfg": {}}
+    (folder / "open_clip_config.json").write_text(json.dumps(config))
+    (folder / "open_clip_model.safetensors").write_bytes(b"weights")
+    return fingerprint(locate(ModelSpec("image", "open_clip", f"local-dir:{folder}")), [], None)
+
+
+def test_where_a_text_tower_lies_is_not_in_the_fingerprint_but_what_lies_there_is(
+    tmp_path: Path,
+) -> None:
+    def moved(name: str, tokens: str) -> str:
+        words, clip = tmp_path / name / "words", tmp_path / name / "clip"
+        for folder in (words, clip):
+            folder.mkdir(parents=True)
+            (folder / "config.json").write_text("{}")
+        (words / "tokenizer.json").write_text(tokens)
+        return open_clip_folder(clip, str(clip), str(words))
+
+    assert moved("here", "[1]") == moved("there", "[1]")
+    assert moved("elsewhere", "[2]") != moved("here again", "[1]")
+
+
+def test_the_hub_id_of_a_text_tower_is_in_the_fingerprint(tmp_path: Path) -> None:
+    one = open_clip_folder(tmp_path / "a", "someone/words", "someone/words")
+    assert one == open_clip_folder(tmp_path / "b", "someone/words", "someone/words")
+    assert one != open_clip_folder(tmp_path / "c", "someone/others", "someone/words")

@@ -21,7 +21,7 @@ from domain.errors import RejectedError
 from domain.settings import load_settings
 from encoders import models, starter, starter_audio, starter_image
 from encoders.ctranslate import read_model
-from encoders.sources import locate
+from encoders.sources import fingerprint, locate
 from encoders.spec import Pack
 
 MISSING = [w.distribution for w in starter.WHEELS if find_spec(w.module) is None]
@@ -105,6 +105,8 @@ def test_a_moved_image_model_is_settled_at_its_new_place(pack: Pack, tmp_path: P
     starter_image.settle(new)
     text = json.loads((new / "open_clip_config.json").read_text())["model_cfg"]["text_cfg"]
     assert text["hf_model_name"] == str(new)
+    moved = locate(replace(pack.image, source=f"local-dir:{new}"))
+    assert fingerprint(moved, [], None) == fingerprint(locate(pack.image), [], None)
     assert sorted(path.name for path in new.iterdir()) == sorted(p.name for p in old.iterdir())
 
 
@@ -125,6 +127,13 @@ def test_the_audio_model_is_whispers_encoder_without_a_decoder(pack: Pack) -> No
     np.testing.assert_allclose(positions[0, :192], 0, atol=1e-3)
     np.testing.assert_allclose(positions[0, 192:], 1, atol=1e-3)
     np.testing.assert_allclose(positions[1, 0], np.sin(1), atol=1e-3)
+
+
+@needs_wheels
+def test_nothing_of_the_place_or_the_library_is_in_the_assembled_files(pack: Pack) -> None:
+    config = json.loads(Path(pack.audio.source, "config.json").read_text())
+    assert not {"transformers_version", "_name_or_path"} & config.keys()
+    assert "/" not in json.dumps(config)
 
 
 @needs_wheels
