@@ -7,10 +7,12 @@ import socket
 import sys
 
 import uvicorn
+from fastapi import FastAPI
 
 from api.app import create_app
 from api.auth import check_exposure
-from domain.errors import RejectedError
+from api.state import open_parts
+from domain.errors import FirstlightError, RejectedError
 from domain.log import configure_logging, logger
 from domain.settings import Settings, settings
 
@@ -27,12 +29,20 @@ def run(chosen: Settings) -> None:
     Raises:
         RejectedError: others could reach it and no keys are set; the port is in use; a setting
             makes no sense.
+        RetryableError: the ledger does not answer.
     """
     said = check_exposure(chosen.api)
     listening = bind(chosen)
-    log.info("api", url=chosen.api_url, keys=said)
-    config = uvicorn.Config(
-        create_app(chosen),
+    with listening:
+        # Here and not by the app when it starts: uvicorn would bury the reason in a traceback.
+        parts = open_parts(chosen)
+        log.info("api", url=chosen.api_url, keys=said)
+        uvicorn.Server(_config(create_app(chosen, parts))).run(sockets=[listening])
+
+
+def _config(app: FastAPI) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,
         loop="uvloop",
         http="httptools",
         lifespan="on",
@@ -43,8 +53,6 @@ def run(chosen: Settings) -> None:
         backlog=BACKLOG,
         server_header=False,
     )
-    with listening:
-        uvicorn.Server(config).run(sockets=[listening])
 
 
 def bind(chosen: Settings) -> socket.socket:
@@ -77,7 +85,7 @@ def main() -> None:
         chosen = settings()
         configure_logging(chosen.log_level, chosen.log_format)
         run(chosen)
-    except RejectedError as error:
+    except FirstlightError as error:
         sys.exit(f"firstlight: {error}")
 
 

@@ -71,6 +71,8 @@ class Catalog:
     @classmethod
     def connect(cls, settings: Settings) -> Self:
         """Open the ledger that the settings name. Raises as `open` does."""
+        if settings.catalog.url is None:
+            settings.folder("")  # an error names the setting that is at fault
         return cls.open(
             settings.catalog_url,
             busy_timeout_s=settings.catalog.busy_timeout_s,

@@ -7,14 +7,15 @@ A wrong or unknown setting stops the start with one clear line.
 from __future__ import annotations
 
 import difflib
+import json
 import os
 from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal
-from urllib.parse import quote
+from typing import Annotated, Any, Literal, get_origin
+from urllib.parse import quote, urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from domain.errors import RejectedError
@@ -26,6 +27,24 @@ TEST_PREFIX = "FIRSTLIGHT_TEST_"
 
 LANES = ("text", "image", "audio", "bulk", "train")
 """The queues. An item goes to its heaviest modality; backfill to bulk; fitting to train."""
+
+
+def _http_url(value: str) -> str:
+    parts = urlsplit(value)
+    if value and (parts.scheme not in ("http", "https") or not parts.hostname):
+        raise ValueError("not a URL such as http://host:port")
+    return value
+
+
+def _any_url(value: SecretStr) -> SecretStr:
+    found = value.get_secret_value()
+    if found and not urlsplit(found).scheme:
+        raise ValueError("not a URL such as redis://host:port/0")
+    return value
+
+
+HttpUrl = Annotated[str, AfterValidator(_http_url)]
+SecretUrl = Annotated[SecretStr, AfterValidator(_any_url)]
 
 
 class Group(BaseModel):
@@ -44,7 +63,7 @@ class CatalogSettings(Group):
 
 
 class BrokerSettings(Group):
-    url: SecretStr | None = Field(
+    url: SecretUrl | None = Field(
         None, description="Celery broker URL. Default: the Valkey that `firstlight up` starts."
     )
     port: int = Field(7379, ge=1, le=65535, description="Port of the embedded Valkey (loopback).")
@@ -54,7 +73,7 @@ class BrokerSettings(Group):
 
 
 class IndexSettings(Group):
-    url: str | None = Field(
+    url: HttpUrl | None = Field(
         None, description="URL of a Qdrant server >= 1.17. Default: the embedded index server."
     )
     port: int = Field(7333, ge=1, le=65535, description="Port of the embedded index server.")
@@ -187,7 +206,7 @@ class WorkerSettings(Group):
 class ApiSettings(Group):
     host: str = Field("127.0.0.1", description="Address to listen on; loopback without keys.")
     port: int = Field(7300, ge=1, le=65535, description="Port of the HTTP API.")
-    url: str | None = Field(
+    url: HttpUrl | None = Field(
         None, description="Where the command line finds the API. Default: this machine's."
     )
     key: SecretStr | None = Field(None, description="Key that the command line sends.")
@@ -281,9 +300,20 @@ class Settings(BaseSettings):
         return f"http://{quote(host, safe='.:[]')}:{self.api.port}"
 
     def folder(self, name: str) -> Path:
-        """A folder of the data directory (models, artifacts, uploads ...), made if absent."""
+        """A folder of the data directory (models, artifacts, uploads ...), made if absent.
+
+        Raises:
+            RejectedError: it cannot be made.
+        """
         folder = self.data_dir.resolve() / name
-        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise RejectedError(
+                f"{folder} cannot be made: {error.strerror}",
+                field="FIRSTLIGHT_DATA_DIR",
+                remedy="set it to a directory that may be written to",
+            ) from None
         return folder
 
 
@@ -308,6 +338,22 @@ def _unknown(environ: Mapping[str, str]) -> Iterator[str]:
             yield f"{name}: no such setting" + (f"; did you mean {near[0]}?" if near else "")
 
 
+def _malformed(environ: Mapping[str, str]) -> Iterator[RejectedError]:
+    """Lists and objects are given as JSON; pydantic-settings names only their group."""
+    for name, (group, field) in variable_names().items():
+        owner = Settings.model_fields[group].annotation if group else Settings
+        kind = get_origin(owner.model_fields[field].annotation) if owner else None
+        if name not in environ or kind not in (list, dict):
+            continue
+        try:
+            json.loads(environ[name])
+        except ValueError as error:
+            example = '["one", "two"]' if kind is list else '{"one": 1.0}'
+            yield RejectedError(
+                f"not JSON ({error})", field=name, remedy=f"write it as {example}, or unset it"
+            )
+
+
 def load_settings(**overrides: Any) -> Settings:
     """The settings of this process, read afresh.
 
@@ -316,15 +362,17 @@ def load_settings(**overrides: Any) -> Settings:
     """
     for problem in _unknown(os.environ):
         raise RejectedError(problem)
+    for malformed in _malformed(os.environ):
+        raise malformed
     try:
         return Settings(**overrides)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        name = PREFIX + "_".join(str(part) for part in first["loc"]).upper()
+        name = PREFIX + "_".join(str(part) for part in first["loc"][:2]).upper()
         raise RejectedError(
             first["msg"].removeprefix("Value error, "), field=name, remedy="correct or unset it"
         ) from None
-    except Exception as error:  # pydantic-settings' own error for JSON that does not parse
+    except Exception as error:  # pydantic-settings' own error for JSON in the .env file
         cause = error.__cause__ or error
         raise RejectedError(f"a setting could not be read: {error} ({cause})") from None
 

@@ -11,7 +11,7 @@ import logging
 from typing import Any
 
 from celery import Celery, signals
-from kombu import Queue
+from kombu import Connection, Queue
 
 from domain.errors import RejectedError
 from domain.log import configure_logging
@@ -86,7 +86,19 @@ def configuration(chosen: Settings) -> dict[str, Any]:
 
 
 def create_app(chosen: Settings) -> Celery:
-    """An app for these settings; its tasks are those of workers.tasks."""
+    """An app for these settings; its tasks are those of workers.tasks.
+
+    Raises:
+        RejectedError: the broker's URL is of a kind that is not there.
+    """
+    try:
+        Connection(chosen.broker_url).get_transport_cls()
+    except (KeyError, ImportError, ValueError):
+        raise RejectedError(
+            "no broker of this kind is supported here",
+            field="FIRSTLIGHT_BROKER_URL",
+            remedy="use redis://host:port/0, or install what kombu needs for it",
+        ) from None
     made: Celery = Celery("firstlight", set_as_current=False)
     made.conf.update(configuration(chosen))
     made.steps["worker"].add(Models)

@@ -56,8 +56,12 @@ class Collections:
         dims: Mapping[str, int],
         fusion_store: FusionStore,
     ) -> None:
+        """
+        Raises:
+            RejectedError: a weight that is unknown or not above 0.
+        """
         self._alias = settings.index.alias
-        self._weights = settings.fusion.weights
+        self._passthrough = Fusion.passthrough(dims, settings.fusion.weights)
         self._index = index
         self._dims = dict(dims)
         self.encoders = encoders_fingerprint
@@ -125,9 +129,8 @@ class Collections:
 
     def passthrough(self) -> Fusion:
         """The fusion of these encoders before statistics exist, kept on disk."""
-        fusion = Fusion.passthrough(self._dims, self._weights)
-        self.fusions.add(fusion)
-        return fusion
+        self.fusions.add(self._passthrough)
+        return self._passthrough
 
     def _begin(self) -> CollectionRecord:
         """The first collection of these encoders. Several processes may do it at once: all

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Iterable
 from typing import Any
 
 from celery import bootsteps, signals
@@ -13,8 +14,9 @@ from prometheus_client import start_http_server
 
 from domain.errors import FirstlightError, RejectedError, RetryableError
 from domain.log import logger
-from domain.settings import Settings, settings
+from domain.settings import LANES, Settings, settings
 from workers import runtime
+from workers.queues import QUEUES
 
 EX_UNAVAILABLE = 69
 EX_SOFTWARE = 70
@@ -41,6 +43,15 @@ def refuse_prefork(pool: str, device: str) -> None:
         )
 
 
+def refuse_unknown(queues: Iterable[str]) -> None:
+    """Raise RejectedError for a queue that nothing is sent to: Celery would wait at it for ever."""
+    unknown = sorted(set(queues) - set(QUEUES))
+    if unknown:
+        raise RejectedError(
+            f"no lane {', '.join(unknown)}", field="-Q", remedy=f"use some of {','.join(LANES)}"
+        )
+
+
 class Models(bootsteps.StartStopStep):
     """Loads the models after the pool exists and before the first message is taken."""
 
@@ -52,9 +63,11 @@ class Models(bootsteps.StartStopStep):
         try:
             chosen = settings()
             refuse_prefork(pool, chosen.encoder.device)
+            queues = parent.app.amqp.queues.consume_from
+            refuse_unknown(queues)
             if "prefork" in pool:
                 return
-            held = runtime.runtime(parent.app.amqp.queues.consume_from)
+            held = runtime.runtime(queues)
         except FirstlightError as error:
             log.critical("worker_cannot_start", error=str(error))
             raise SystemExit(EX_CONFIG) from None

@@ -59,8 +59,8 @@ def print_json_line(value: Any) -> None:
 
 
 def fail(error: FirstlightError) -> None:
-    """An expected error, on standard error."""
-    errors.print(f"error: {error}", style="red", markup=False)
+    """An expected error, on standard error, on one line however wide the terminal."""
+    errors.print(f"error: {error}", style="red", markup=False, soft_wrap=True)
 
 
 def table(title: str | None, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:

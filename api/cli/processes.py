@@ -104,6 +104,7 @@ def index_server(
     """Run the embedded index server: Qdrant's engine behind Qdrant's REST API."""
     from index.server.main import main
 
+    settings()  # a wrong one ends every command alike
     code = main([] if uds is None else ["--uds", str(uds)])
     if code:
         raise typer.Exit(code)

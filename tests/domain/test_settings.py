@@ -62,14 +62,51 @@ def test_a_wrong_or_unknown_setting_is_one_clear_line(
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("FIRSTLIGHT_API_WRITE_KEYS", "[hush-hush"),
+        ("FIRSTLIGHT_FETCH_ALLOW_PRIVATE", "media.internal"),
+        ("FIRSTLIGHT_FUSION_WEIGHTS", "text=2"),
+    ],
+)
 def test_json_that_does_not_parse_is_one_line_naming_the_setting(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str
 ) -> None:
-    monkeypatch.setenv("FIRSTLIGHT_API_WRITE_KEYS", "[not json")
+    monkeypatch.setenv(name, value)
+    with pytest.raises(RejectedError, match="not JSON") as caught:
+        load_settings()
+    assert caught.value.field == name
+    assert "write it as" in caught.value.remedy
+    assert "\n" not in str(caught.value)
+    assert "hush" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("FIRSTLIGHT_INDEX_URL", "qdrant:6333"),
+        ("FIRSTLIGHT_INDEX_URL", "http://"),
+        ("FIRSTLIGHT_API_URL", "localhost"),
+        ("FIRSTLIGHT_BROKER_URL", "localhost"),
+        ("FIRSTLIGHT_FUSION_WEIGHTS", '{"text": "heavy"}'),
+        ("FIRSTLIGHT_ENCODER_AUDIO_LAYER", "last"),
+    ],
+)
+def test_a_value_of_the_wrong_kind_names_the_variable_as_it_is_set(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    monkeypatch.setenv(name, value)
     with pytest.raises(RejectedError) as caught:
         load_settings()
-    assert "\n" not in str(caught.value)
-    assert "API" in str(caught.value).upper()
+    assert caught.value.field == name
+
+
+def test_a_data_directory_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    found = load_settings(data_dir=tmp_path / "file")
+    with pytest.raises(RejectedError, match=r"FIRSTLIGHT_DATA_DIR.*Not a directory"):
+        found.folder("artifacts")
 
 
 def test_the_near_miss_names_the_right_setting(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,9 +1,7 @@
 """The Celery app as operators meet it."""
 
-import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 from celery.exceptions import Reject
@@ -14,8 +12,15 @@ from tests.fixtures.valkey import ROOT
 from workers import process, tasks
 from workers.celery import configuration, create_app
 from workers.main import checked_lanes
-from workers.process import refuse_prefork
+from workers.process import refuse_prefork, refuse_unknown
 from workers.queues import CONTROL
+
+
+def test_a_broker_of_a_kind_that_is_not_there_is_refused_by_its_setting() -> None:
+    for url in ("nonsense://host", "sqs://"):
+        with pytest.raises(RejectedError, match="FIRSTLIGHT_BROKER_URL") as caught:
+            create_app(load_settings(broker={"url": url}))
+        assert "redis://host:port/0" in caught.value.remedy
 
 
 def test_a_message_is_acknowledged_when_its_work_is_done_and_nothing_is_unpickled() -> None:
@@ -56,22 +61,6 @@ def test_long_work_goes_to_the_train_lane() -> None:
     assert app.amqp.router.route({}, "firstlight.publish")["queue"].name == CONTROL
 
 
-def test_a_wrong_setting_ends_celery_with_one_line(tmp_path: Path) -> None:
-    environment = os.environ | {"FIRSTLIGHT_WORKER_CONCURRENCY": "many"}
-    ended = subprocess.run(
-        [sys.executable, "-m", "celery", "-A", "workers", "report"],
-        cwd=ROOT,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert ended.returncode != 0
-    assert "Traceback" not in ended.stderr
-    assert "FIRSTLIGHT_WORKER_CONCURRENCY" in ended.stderr
-
-
 def test_what_only_sends_messages_loads_no_model() -> None:
     code = (
         "import workers.celery, workers.publish, workers.tasks, sys; print('torch' in sys.modules)"
@@ -107,6 +96,9 @@ def test_prefork_with_cuda_is_refused() -> None:
 
 
 def test_only_lanes_can_be_served() -> None:
+    refuse_unknown(["text", CONTROL])
+    with pytest.raises(RejectedError, match="-Q: no lane vidoe; use some of text,image"):
+        refuse_unknown(["text", "vidoe", CONTROL])
     assert checked_lanes("text, image") == ["text", "image"]
     with pytest.raises(RejectedError, match="no lane vidoe; use some of text,image"):
         checked_lanes("text,vidoe")

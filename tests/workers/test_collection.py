@@ -13,6 +13,7 @@ import pytest
 
 from domain.errors import RejectedError, RetryableError
 from encoders import collection_fingerprint
+from tests.fixtures.shop import open_shop
 from workers.collection_registry import CollectionRecord, Registry
 
 if TYPE_CHECKING:
@@ -50,6 +51,11 @@ def test_the_first_worker_makes_the_collection_and_the_alias(shop: Shop) -> None
 def test_every_process_arrives_at_the_same_collection(shop: Shop) -> None:
     other = shop.reopened()
     assert other.held.collections.active().collection == shop.held.collections.active().collection
+
+
+def test_a_weight_that_no_block_has_ends_the_start_not_the_items(tmp_path: Path) -> None:
+    with pytest.raises(RejectedError, match=r"FIRSTLIGHT_FUSION_WEIGHTS.*'txt'"):
+        open_shop(tmp_path, "http://127.0.0.1:1", "items", fusion={"weights": {"txt": 1.0}})
 
 
 def test_asking_again_costs_no_call_to_the_index(
