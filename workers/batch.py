@@ -135,6 +135,13 @@ class Batch:
             self._left = [Postponed(claim.pair, reason) for claim in self.deletions]
 
 
+def named(pairs: Sequence[Pair]) -> dict[str, object]:
+    """What a log line about these pairs carries, so that each item's way can be followed."""
+    if len(pairs) == 1:
+        return {"item": pairs[0].id, "version": pairs[0].version}
+    return {"pairs": [list(pair) for pair in pairs]}
+
+
 def record(batch: Batch, outcomes: Sequence[Outcome]) -> None:
     """One log line per item, and the counters."""
     claims = {work.pair: work.claim for work in batch.works}

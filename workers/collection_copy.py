@@ -54,9 +54,11 @@ class Copier:
     def _write(self, items: Sequence[StoredItem]) -> set[str]:
         points = list(self._points(items))
         faults = self._index.faults(self._target.collection, points)
+        for point in points:
+            if point.id in faults:
+                reason = str(faults[point.id])
+                log.warning("not_copied", item=point.id, version=point.version, reason=reason)
         points = [point for point in points if point.id not in faults]
-        if faults:
-            log.warning("not_copied", items=sorted(faults), reason=str(next(iter(faults.values()))))
         if not points:
             return set()
         self._index.upsert(self._target.collection, points)

@@ -10,6 +10,7 @@ from domain.errors import RetryableError
 from domain.log import logger
 from index import ItemIndex
 from workers import metrics
+from workers.batch import named
 
 UNDO_TRIES = 3
 UNDO_AGAIN_S = 0.5
@@ -44,7 +45,7 @@ class Ghosts:
                 self._index.undo(collection, stale)
             except RetryableError:
                 if not left:
-                    log.error("ghosts_left", pairs=stale, remedy="run `firstlight verify`")
+                    log.error("ghosts_left", **named(stale), remedy="run `firstlight verify`")
                     raise
                 time.sleep(UNDO_AGAIN_S)
             else:
@@ -73,4 +74,4 @@ class Ghosts:
             for collection in self.collections():
                 self._index.undo(collection, gone)
         except RetryableError as error:
-            log.warning("ghosts_not_cleared", items=len(gone), error=str(error))
+            log.warning("ghosts_not_cleared", **named(gone), error=str(error))

@@ -15,6 +15,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from structlog.contextvars import bound_contextvars
+
 from catalog import (
     Catalog,
     Claim,
@@ -34,7 +36,7 @@ from domain.log import logger
 from domain.vectors import RANK, Vector
 from encoders import Encoders, ItemInputs, render_item
 from index import ItemIndex, ItemPoint
-from workers.batch import Batch, Fetched, Work, record
+from workers.batch import Batch, Fetched, Work, named, record
 from workers.ghosts import Ghosts
 from workers.isolation import Isolation
 
@@ -131,19 +133,20 @@ class Pipeline:
             return self._run([pair], self._catalog.claim([pair]), ahead)
 
     def _run(self, pairs: Sequence[Pair], claims: Sequence[Claim], ahead: Fetched) -> Report:
-        if len(claims) < len(pairs):
-            self._ghosts.clear(pairs, claims)
-        if not claims:
-            return Report()
-        batch = Batch(claims)
-        try:
-            self._delete(batch)
-            self._index_items(batch, ahead)
-        except RetryableError as error:
-            batch.postpone(str(error))
-        except Exception as error:
-            log.exception("pipeline_failed", items=len(claims))
-            batch.fail(f"unexpected {type(error).__name__}: {error}")
+        with bound_contextvars(**named(pairs)):
+            if len(claims) < len(pairs):
+                self._ghosts.clear(pairs, claims)
+            if not claims:
+                return Report()
+            batch = Batch(claims)
+            try:
+                self._delete(batch)
+                self._index_items(batch, ahead)
+            except RetryableError as error:
+                batch.postpone(str(error))
+            except Exception as error:
+                log.exception("pipeline_failed")
+                batch.fail(f"unexpected {type(error).__name__}: {error}")
         outcomes = batch.outcomes()
         self._catalog.finish(outcomes)
         record(batch, outcomes)

@@ -17,6 +17,7 @@ from domain.errors import RejectedError, RetryableError
 from domain.events import BadEvent, parse_events
 from domain.log import logger
 from workers import process
+from workers.batch import named
 from workers.publish import INDEX_ITEMS, accept, default_sender
 from workers.queues import queue_depths
 from workers.reconciler import reconcile as reconcile_once
@@ -56,7 +57,7 @@ def index_items(pairs: Sequence[tuple[str, int]], alone: bool = False) -> None:
             default_sender().dispatch(held.pipeline.run(wanted).again)
         upkeep.after_items(held, default_sender())
     except RetryableError as error:
-        log.warning("message_left_to_the_ledger", items=len(wanted), reason=str(error))
+        log.warning("message_left_to_the_ledger", **named(wanted), reason=str(error))
 
 
 @shared_task(

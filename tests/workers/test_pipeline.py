@@ -518,3 +518,28 @@ def test_one_log_line_per_item_tells_its_way(
     assert (told["a"]["version"], told["a"]["outcome"]) == (7, "indexed")
     assert {"latency_s", "fetch_s", "encode_s", "fuse_s", "upsert_s", "check_s"} <= set(told["a"])
     assert (told["b"]["outcome"], told["b"]["reason"]) == ("dead", "told to")
+
+
+def test_a_line_about_trouble_names_the_items_it_befell(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import structlog
+
+    def away(*_: object) -> None:
+        raise RetryableError("the index does not answer")
+
+    with structlog.testing.capture_logs([structlog.contextvars.merge_contextvars]) as lines:
+        bench.pipeline.run([bench.create("a", 7, title="explode")])
+        bench.pipeline.run([bench.create("b", 1), bench.create("c", 2, title="explode")])
+        gone = bench.create("gone", 1)
+        bench.delete("gone", 2)
+        monkeypatch.setattr(ItemIndex, "undo", away)
+        bench.pipeline.run([gone])
+    alone, together = (line for line in lines if line["event"] == "pipeline_failed")
+    assert (alone["item"], alone["version"]) == ("a", 7)
+    assert together["pairs"] == [["b", 1], ["c", 2]]
+    (left,) = (line for line in lines if line["event"] == "ghosts_not_cleared")
+    assert (left["item"], left["version"]) == ("gone", 1)
+    for line in lines:
+        if line["event"] == "item":
+            assert "pairs" not in line
