@@ -10,6 +10,7 @@ from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
+from api.sample_answers import ITEM_ID, SAMPLES, USER_ID
 from api.schemas import (
     InteractionBody,
     Problem,
@@ -33,6 +34,8 @@ BODIES: tuple[type[BaseModel], ...] = (
 )
 SECURITY: list[dict[str, list[str]]] = [{"bearer": []}, {"apiKey": []}, {}]
 OPEN = ("/healthz", "/readyz", "/metrics")
+PARAMETERS = {"item_id": ITEM_ID, "user_id": USER_ID, "after": ITEM_ID, "version": "2", "limit": 20}
+"""An example of each."""
 
 
 def ref(name: str) -> dict[str, str]:
@@ -117,4 +120,16 @@ def _document(app: FastAPI) -> dict[str, Any]:
             answers = operation["responses"]
             if "HTTPValidationError" in str(answers.get("422", "")):
                 answers["422"] = problem_answers(422)[422]
+            _show_examples(operation)
     return made
+
+
+def _show_examples(operation: dict[str, Any]) -> None:
+    for parameter in operation.get("parameters", ()):
+        if parameter["name"] in PARAMETERS:
+            parameter["example"] = PARAMETERS[parameter["name"]]
+    for described in operation["responses"].values():
+        for content in described.get("content", {}).values():
+            name = content.get("schema", {}).get("$ref", "").rpartition("/")[2]
+            if name in SAMPLES:
+                content["example"] = SAMPLES[name]

@@ -81,7 +81,10 @@ SEARCH_BODY = body(
         "a picture": {"image": "upload:" + "0" * 64, "in": "image"},
     },
 )
-SEARCH_BODY["requestBody"]["content"][MULTIPART] = {"schema": FORM_SCHEMA}
+SEARCH_BODY["requestBody"]["content"][MULTIPART] = {
+    "schema": FORM_SCHEMA,
+    "example": {"image": "(a file)", "in": "image", "limit": 5, "filters": '{"genre": "drama"}'},
+}
 
 
 @router.post(

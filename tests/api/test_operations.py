@@ -10,9 +10,10 @@ import time
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from api import serve
+from api import schemas, serve
 from api.auth import Keys, check_exposure
 from api.readiness import Readiness
+from api.sample_answers import SAMPLES
 from api.schemas import (
     EventsAnswer,
     HealthAnswer,
@@ -302,16 +303,41 @@ def test_the_console_page_is_there_and_may_load_nothing_from_elsewhere(shared):
 def test_the_openapi_document_describes_bodies_examples_and_problems(shared):
     document = shared.client.get("/openapi.json").json()
     assert shared.client.get("/docs").status_code == 200
-    schemas = document["components"]["schemas"]
+    described = document["components"]["schemas"]
     text = str(document)
     for name in ("Event", "Item", "User", "RecommendRequest", "SearchRequest", "Problem"):
-        assert name in schemas
+        assert name in described
     for reference in set(_references(document)):
-        assert reference.removeprefix("#/components/schemas/") in schemas, reference
+        assert reference.removeprefix("#/components/schemas/") in described, reference
     assert "HTTPValidationError" not in text
     for path in ("events", "interactions", "recommend", "similar", "search"):
         content = document["paths"][f"/v1/{path}"]["post"]["requestBody"]["content"]
         assert content["application/json"]["examples"]
+
+
+def test_every_path_shows_what_to_send_and_what_comes_back(shared):
+    document = shared.client.get("/openapi.json").json()
+    assert len(document["paths"]) >= 13
+    for path, operations in document["paths"].items():
+        for method, operation in operations.items():
+            where = f"{method} {path}"
+            for media_type, content in operation.get("requestBody", {}).get("content", {}).items():
+                shown = content.get("examples") or content.get("example")
+                binary = media_type == "application/octet-stream" or path == "/v1/uploads"
+                assert shown or binary, where
+            for parameter in operation.get("parameters", ()):
+                assert "example" in parameter or parameter["name"] == "state", where
+            for status, answer in operation["responses"].items():
+                for content in answer.get("content", {}).values():
+                    name = content["schema"]["$ref"].rpartition("/")[2]
+                    model = getattr(schemas, name)
+                    assert set(content["example"]) == set(model.model_fields), (where, status)
+                    model.model_validate(content["example"])
+
+
+def test_the_sample_of_a_ranking_adds_up():
+    for result in SAMPLES["RankedAnswer"]["results"]:
+        assert sum(result["parts"].values()) == result["score"]
 
 
 def _references(node):
