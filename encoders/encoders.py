@@ -20,6 +20,7 @@ from encoders.families import OPEN_CLIP, preprocessing, raw_dim
 from encoders.items import EncodedItem, ItemInputs, encode_items
 from encoders.sources import Located, fingerprint, locate
 from encoders.spec import ModelSpec, Pack
+from encoders.uncollected import uncollected
 
 if TYPE_CHECKING:
     from encoders.precision import Network
@@ -216,7 +217,8 @@ class Encoders:
             return found
         with self._lock:
             if part not in self._encoders:
-                self._load(part)
+                with uncollected():
+                    self._load(part)
             return self._encoders[part]
 
     def _load(self, part: str) -> None:
