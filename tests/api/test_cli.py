@@ -53,12 +53,31 @@ def test_bad_lines_are_named_and_harm_no_neighbour(published: System, tmp_path: 
         assert part in problems
 
 
+def test_a_person_sees_a_progress_and_a_summary(published: System, tmp_path: Path) -> None:
+    file = tmp_path / "more.jsonl"
+    file.write_text('{"id": "kettle", "version": 1, "title": "A kettle"}\n')
+    said = published.run("publish", str(file))
+    print(repr(said))
+    assert "1 accepted" in said
+
+
+def test_models_lists_the_packs_and_how_each_encoder_runs(published: System) -> None:
+    listed = published.json("models", "--list")
+    assert {pack["name"] for pack in listed["packs"]} == {"starter", "standard", "tiny"}
+    assert listed["checks"] == []
+    checked = {one["part"]: one for one in published.json("models")["checks"]}
+    print(checked)
+    assert {"text", "image", "audio"} <= set(checked)
+    said = published.run("models", "--list")
+    assert "tiny (chosen)" in said
+
+
 def test_recommend_answers_a_sentence_with_scores_that_add_up(published: System) -> None:
     answer = published.json("recommend", "someone who likes birds", "--limit", "2")
     assert len(answer["results"]) == 2
     for result in answer["results"]:
         assert sum(result["parts"].values()) == result["score"]
-    assert "reason" in published.run("recommend", "someone who likes birds")
+    assert "because of" in published.run("recommend", "someone who likes birds")
 
 
 def test_filters_similar_and_search(published: System) -> None:
