@@ -244,7 +244,8 @@ def test_alias_actions_are_carried_out_together_or_not_at_all(
     refused(client.put("/collections/now", json={"vectors": VECTORS}), 409, "now")
     delete = {"delete_alias": {"alias_name": "now"}}
     client.post("/collections/aliases", json={"actions": [delete]}).raise_for_status()
-    assert client.get("/aliases").json()["result"]["aliases"] == []
+    left = {alias["alias_name"] for alias in client.get("/aliases").json()["result"]["aliases"]}
+    assert left.isdisjoint({"both", "other", "now"})
 
 
 @pytest.mark.parametrize(
