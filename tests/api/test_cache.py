@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from api.cache import LruCache
+from api.models import Models
 
 
 def test_what_was_used_least_recently_goes_first():
@@ -28,3 +31,19 @@ def test_a_size_of_zero_keeps_nothing():
     cache: LruCache[str, int] = LruCache(0)
     cache.put("a", 1)
     assert cache.get("a") is None
+
+
+def test_a_profile_is_encoded_once_and_another_one_anew(tiny_settings, tiny_encoders, monkeypatch):
+    prompts = []
+    encode = tiny_encoders.encode_profile
+
+    def counted(prompt):
+        prompts.append(prompt)
+        return encode(prompt)
+
+    monkeypatch.setattr(tiny_encoders, "encode_profile", counted)
+    models = Models(tiny_settings, tiny_encoders)
+    first, again, other = (models.profile(words) for words in ("the sea", "the sea", "the hills"))
+    assert prompts == ["the sea", "the hills"]
+    assert again is first
+    assert not np.allclose(first["text"], other["text"])
