@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, get_origin
 from urllib.parse import quote, urlsplit
 
+from dotenv import dotenv_values
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -22,6 +23,7 @@ from domain.errors import RejectedError
 from domain.limits import Limits
 
 PREFIX = "FIRSTLIGHT_"
+ENV_FILE = ".env"
 TEST_PREFIX = "FIRSTLIGHT_TEST_"
 """Read by the test suite only (FIRSTLIGHT_TEST_QDRANT_URL); never a setting."""
 
@@ -246,7 +248,7 @@ class Settings(BaseSettings):
         env_prefix=PREFIX,
         env_nested_delimiter="_",
         env_nested_max_split=1,
-        env_file=".env",
+        env_file=ENV_FILE,
         extra="ignore",
         frozen=True,
     )
@@ -360,9 +362,11 @@ def load_settings(**overrides: Any) -> Settings:
     Raises:
         RejectedError: a setting is wrong or unknown; the message names it on one line.
     """
-    for problem in _unknown(os.environ):
+    in_file = {name: value or "" for name, value in dotenv_values(ENV_FILE).items()}
+    environ = {**in_file, **os.environ}
+    for problem in _unknown(environ):
         raise RejectedError(problem)
-    for malformed in _malformed(os.environ):
+    for malformed in _malformed(environ):
         raise malformed
     try:
         return Settings(**overrides)
@@ -372,7 +376,7 @@ def load_settings(**overrides: Any) -> Settings:
         raise RejectedError(
             first["msg"].removeprefix("Value error, "), field=name, remedy="correct or unset it"
         ) from None
-    except Exception as error:  # pydantic-settings' own error for JSON in the .env file
+    except Exception as error:  # whatever else pydantic-settings cannot read
         cause = error.__cause__ or error
         raise RejectedError(f"a setting could not be read: {error} ({cause})") from None
 

@@ -115,6 +115,22 @@ def test_the_near_miss_names_the_right_setting(monkeypatch: pytest.MonkeyPatch) 
         load_settings()
 
 
+@pytest.mark.parametrize(
+    ("line", "name"),
+    [
+        ("FIRSTLIGHT_API_PROT=1", "FIRSTLIGHT_API_PROT"),
+        ("FIRSTLIGHT_API_PORT=http", "FIRSTLIGHT_API_PORT"),
+        ("FIRSTLIGHT_FETCH_LOCAL_DIRS=/srv/media", "FIRSTLIGHT_FETCH_LOCAL_DIRS"),
+    ],
+)
+def test_a_mistake_in_the_env_file_is_named_like_one_in_the_environment(
+    tmp_path: Path, line: str, name: str
+) -> None:
+    (tmp_path / ".env").write_text(f"SOMETHING_ELSE=1\n{line}\n")
+    with pytest.raises(RejectedError, match=name):
+        load_settings()
+
+
 def test_variables_of_the_tests_are_no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FIRSTLIGHT_TEST_QDRANT_URL", "http://h")
     assert load_settings() == load_settings()
