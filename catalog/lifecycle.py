@@ -31,6 +31,9 @@ from catalog.records import (
 from catalog.retries import RetryPolicy
 from catalog.schema import ITEMS
 from catalog.stored import dumps, failures_to_json, storable, to_item
+from domain.log import logger
+
+log = logger(__name__)
 
 ITEM = ITEMS.c
 OUTSTANDING = and_(
@@ -217,6 +220,14 @@ def due(connection: Connection, limit: int, policy: RetryPolicy, now: float) -> 
             if row.reason:
                 reason += f"; before that: {row.reason}"
             given_up.append({"key": row.id, "new_reason": reason, "now": now})
+            log.warning(
+                "item",
+                item=row.id,
+                version=row.version,
+                outcome="dead",
+                attempts=row.attempts,
+                reason=reason,
+            )
             continue
         sends = row.sends + 1
         again_at = now + policy.after_send(sends)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from structlog.testing import capture_logs
 
 from catalog import (
     Arrival,
@@ -212,9 +213,13 @@ def test_an_item_that_kills_its_workers_is_declared_dead(catalog: Catalog, clock
     assert catalog.claim([X]) == [], "a message that comes back does not start attempt 4 of 3"
     assert record(catalog).state is ItemState.PENDING
     clock.now += 180
-    assert catalog.due(10) == []
+    with capture_logs() as lines:
+        assert catalog.due(10) == []
     found = record(catalog)
     assert found.state is ItemState.DEAD
+    (told,) = lines
+    assert (told["item"], told["version"], told["outcome"]) == ("x", 1, "dead")
+    assert told["reason"] == found.reason
     assert found.reason == (
         "gave up after 3 attempts: its worker died or hung during the last;"
         " before that: out of memory"
