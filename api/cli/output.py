@@ -76,19 +76,24 @@ def table(title: str | None, columns: Sequence[str], rows: Iterable[Sequence[obj
     console.print(drawn)
 
 
+def _short(value: float) -> str:
+    """-0.0123 as -.012."""
+    return f"{value:.3f}".replace("0.", ".", 1)
+
+
 def show_ranking(answer: RankedAnswer, title: str | None = None) -> None:
     """Ranked items, and what carried each score; --json has every part."""
     drawn = Table(title=title, title_justify="left", box=None, pad_edge=False)
-    drawn.add_column("#", justify="right")
-    drawn.add_column("title", no_wrap=True, overflow="ellipsis", ratio=1)
-    drawn.add_column("item", no_wrap=True, overflow="ellipsis", max_width=24)
-    drawn.add_column("score", justify="right")
+    drawn.add_column("#", justify="right", no_wrap=True, min_width=2)
+    drawn.add_column("title", no_wrap=True, overflow="ellipsis", max_width=28)
+    drawn.add_column("item", no_wrap=True, overflow="ellipsis", max_width=16)
+    drawn.add_column("score", justify="right", no_wrap=True, min_width=6)
     drawn.add_column("because of", no_wrap=True)
     for result in answer.results:
         parts = sorted(result.parts.items(), key=lambda part: -abs(part[1]))
-        shown = [f"{name} {value:.3f}" for name, value in parts if abs(value) >= SHOWN_PART]
+        shown = [f"{name} {_short(value)}" for name, value in parts if abs(value) >= SHOWN_PART]
         cells = (str(result.rank), result.title, result.id, f"{result.score:.3f}")
-        drawn.add_row(*map(escape, cells), ", ".join(shown) or result.reason)
+        drawn.add_row(*map(escape, cells), " ".join(shown) or result.reason)
     console.print(drawn)
     if not answer.results:
         console.print("nothing matches")
