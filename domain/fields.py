@@ -41,7 +41,7 @@ def _to_version(value: Any) -> Any:
     if isinstance(value, datetime):
         if value.tzinfo is None:
             raise ValueError("a timestamp needs a zone; append Z or an offset such as +02:00")
-        since_epoch = value.astimezone(UTC) - datetime(1970, 1, 1, tzinfo=UTC)
+        since_epoch = value - datetime(1970, 1, 1, tzinfo=UTC)
         value = since_epoch.days * 86_400_000_000 + since_epoch.seconds * 1_000_000
         value += since_epoch.microseconds
     if isinstance(value, bool) or not isinstance(value, int):

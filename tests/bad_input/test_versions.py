@@ -58,6 +58,20 @@ def test_the_same_version_with_other_content_is_told_and_not_taken(counter: Coun
     check_newest(counter, "contradicted", 1)
 
 
+@pytest.mark.parametrize(
+    "wrong",
+    [0, -1, 2**53, 1.5, True, "soon", "2026-01-01T00:00:00", "0001-01-01T00:00:00+23:59"],
+)
+def test_a_version_that_orders_nothing_is_refused_by_field(counter: Counter, wrong: Any) -> None:
+    event = version("unversioned", 1)
+    case = counter.publish({**event, "data": {**event["data"], "version": wrong}})
+    (error,) = case.errors
+    assert error["field"] == "data.version"
+    assert "version" in error["message"] or "zone" in error["message"]
+    assert error["remedy"]
+    assert counter.service.client.get("/v1/items/unversioned").status_code == 404
+
+
 def test_what_is_deleted_stays_deleted_whatever_arrives_late(counter: Counter) -> None:
     gone = {"type": "item.deleted", "data": {"id": "gone", "version": 2}}
     counter.publish(version("gone", 1))

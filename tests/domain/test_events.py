@@ -145,6 +145,8 @@ def item(**data: Any) -> dict[str, Any]:
         (item(version="soon"), "data.version: a version is a whole number or an ISO 8601"),
         (item(version="2026-01-01T00:00:00"), "data.version: a timestamp needs a zone; append Z"),
         (item(version="1969-12-31T23:59:59Z"), "data.version: a version lies between 1"),
+        (item(version="0001-01-01T00:00:00+23:59"), "data.version: a version lies between 1"),
+        (item(version="9999-12-31T23:59:59-23:59"), "data.version: a version lies between 1"),
         ({**item(), "time": "2026-01-01T00:00:00"}, "time: a timestamp needs a zone; append Z"),
         ({**item(), "specversion": "0.3"}, "specversion: Input should be '1.0'"),
         (item(title="", attributes={"year": 1}), "the item is empty; give at least one of title"),
