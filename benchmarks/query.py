@@ -32,7 +32,9 @@ def measure() -> list[Figure]:
         collection = index.serving()
         if collection is None:
             raise RuntimeError("nothing is served")
-        vector = next(iter(index.fetch(collection, ["first"], ["rank"]).values())).vectors["rank"]
+        vector = next(
+            iter(index.fetch(collection, ["first"], with_vectors=["rank"]).values())
+        ).vectors["rank"]
         _fill(index, collection, len(vector))
         return _compare(client, index, collection, len(vector))
 
