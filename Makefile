@@ -35,7 +35,7 @@ $(VENV)/.run: pyproject.toml constraints/constraints.txt constraints/models.txt
 	touch $@
 
 $(VENV)/.dev: $(VENV)/.run
-	$(PIP) install --constraint constraints/constraints.txt --editable '.[dev]'
+	$(PIP) install --constraint constraints/constraints.txt --editable '.[dev,evaluate]'
 	touch $@
 
 $(VENV)/.bench: $(VENV)/.dev
