@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
-from typing import Any
+from collections.abc import Collection
 
 from catalog import Catalog
 from domain.errors import RejectedError
-from domain.fields import Scalar
-from domain.filters import Condition, Filters
+from domain.filters import Filters, passes
 from index import Hit, ItemIndex
 
 MOST_READ = 2_000
@@ -65,41 +63,3 @@ class Newest:
                     field=f"filters.{name}",
                     remedy=f"there are: {', '.join(sorted(known)[:30]) or 'none yet'}",
                 )
-
-
-def passes(attributes: Mapping[str, Any], filters: Filters) -> bool:
-    """Whether an item's attributes meet all conditions, as the index judges them."""
-    return all(_meets(attributes.get(name), condition) for name, condition in filters.items())
-
-
-def _meets(value: Any, condition: Condition) -> bool:
-    values = value if isinstance(value, list) else [] if value is None else [value]
-    if condition.eq is not None and not _any_equal(values, [condition.eq]):
-        return False
-    if condition.any is not None and not _any_equal(values, condition.any):
-        return False
-    if condition.not_ is not None and _any_equal(values, condition.not_):
-        return False
-    if not condition.has_range:
-        return True
-    return any(_in_range(one, condition) for one in values)
-
-
-def _any_equal(values: list[Scalar], wanted: Collection[Any]) -> bool:
-    keys = {_key(one) for one in values}
-    return any(_key(one) in keys for one in wanted if not isinstance(one, list))
-
-
-def _key(value: Scalar) -> tuple[bool, Scalar]:
-    return isinstance(value, bool), value
-
-
-def _in_range(value: Scalar, condition: Condition) -> bool:
-    if isinstance(value, bool | str):
-        return False
-    return not (
-        (condition.gt is not None and not value > condition.gt)
-        or (condition.gte is not None and not value >= condition.gte)
-        or (condition.lt is not None and not value < condition.lt)
-        or (condition.lte is not None and not value <= condition.lte)
-    )

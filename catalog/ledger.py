@@ -272,6 +272,11 @@ class Catalog:
         """Items of the user's last `limit` interactions."""
         return {one.item for one in self.history(user_id, limit)}
 
+    def seen_among(self, user_id: str, ids: Collection[str]) -> set[str]:
+        """Those of these items that the user ever interacted with."""
+        with self._database.reading() as connection:
+            return reading.seen_among(connection, user_id, ids)
+
     def interaction_counts(self, ids: Collection[str]) -> dict[str, int]:
         """Interactions stored for each id, 0 included."""
         with self._database.reading() as connection:

@@ -6,7 +6,7 @@ from collections.abc import Collection
 
 from sqlalchemy import Connection, bindparam, func, select
 
-from catalog.batch import rows_of
+from catalog.batch import chunks, rows_of
 from catalog.records import Arrival, InteractionRecord, ItemRecord, ItemState, UserRecord
 from catalog.schema import INTERACTIONS, ITEMS, USERS
 from catalog.stored import to_item_record, to_user_record
@@ -34,6 +34,11 @@ HISTORY = (
     .where(DID.user_id == bindparam("key"))
     .order_by(DID.time.desc(), DID.event_id.desc())
     .limit(bindparam("most"))
+)
+SEEN_AMONG = (
+    select(DID.item_id)
+    .where(DID.user_id == bindparam("key"), DID.item_id.in_(bindparam("ids", expanding=True)))
+    .distinct()
 )
 INTERACTION_COUNTS = (
     select(DID.item_id, func.count())
@@ -107,6 +112,15 @@ def history(connection: Connection, user_id: str, limit: int) -> list[Interactio
     """See Catalog.history."""
     rows = connection.execute(HISTORY, {"key": user_id, "most": limit})
     return [InteractionRecord(row.item_id, row.kind, row.weight, row.time) for row in rows]
+
+
+def seen_among(connection: Connection, user_id: str, ids: Collection[str]) -> set[str]:
+    """See Catalog.seen_among."""
+    return {
+        str(row[0])
+        for part in chunks(sorted(ids))
+        for row in connection.execute(SEEN_AMONG, {"key": user_id, "ids": part})
+    }
 
 
 def interaction_counts(connection: Connection, ids: Collection[str]) -> dict[str, int]:

@@ -17,8 +17,12 @@ NO_LIMITS = {"limits": UNLIMITED}
 
 
 def to_json(model: Item | User) -> str:
-    """Sorted keys, no version: two events say the same exactly when their texts are equal."""
-    return dumps(model, exclude={"version"})
+    """Sorted keys, no version: two events say the same exactly when their texts are equal.
+
+    An expiry that is not given is left out, as it was before items had one.
+    """
+    unsaid = {"expires_at"} if isinstance(model, Item) and model.expires_at is None else set()
+    return dumps(model, exclude={"version"} | unsaid)
 
 
 def dumps(value: object, *, exclude: set[str] | None = None) -> str:

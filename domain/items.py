@@ -15,7 +15,15 @@ from pydantic import (
     model_validator,
 )
 
-from domain.fields import AttributeName, AttributeValue, Identifier, Text, Version, check_scalar
+from domain.fields import (
+    AttributeName,
+    AttributeValue,
+    Identifier,
+    Text,
+    Timestamp,
+    Version,
+    check_scalar,
+)
 from domain.limits import limits_of
 
 
@@ -103,6 +111,11 @@ class Item(StrictModel):
     tags: list[Text] = Field(default_factory=list)
     attributes: dict[AttributeName, Attribute] = Field(default_factory=dict)
     media: Media = Field(default_factory=Media)
+    expires_at: Timestamp | None = Field(
+        default=None,
+        description="From then on no answer holds the item. A newer version may move it.",
+        json_schema_extra={"examples": ["2026-12-31T23:59:59Z"]},
+    )
 
     @model_validator(mode="after")
     def _within_limits(self, info: ValidationInfo) -> Self:

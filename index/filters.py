@@ -18,10 +18,17 @@ from index.ids import point_id
 Json = dict[str, Any]
 
 ATTRIBUTES = "attributes"
+EXPIRES_KEY = "expires_at"
 
 
-def to_filter(filters: Filters | None, exclude: Iterable[str] = ()) -> Json | None:
-    """All conditions together, and none of the excluded item ids. None: everything passes."""
+def to_filter(
+    filters: Filters | None, exclude: Iterable[str] = (), live_at: float | None = None
+) -> Json | None:
+    """All conditions together, and none of the excluded item ids. None: everything passes.
+
+    Args:
+        live_at: seconds since 1970; what has expired by then does not pass.
+    """
     must: list[Json] = []
     must_not: list[Json] = []
     for name, condition in (filters or {}).items():
@@ -31,6 +38,8 @@ def to_filter(filters: Filters | None, exclude: Iterable[str] = ()) -> Json | No
     excluded = [point_id(item_id) for item_id in exclude]
     if excluded:
         must_not.append({"has_id": excluded})
+    if live_at is not None:
+        must_not.append({"key": EXPIRES_KEY, "range": {"lte": live_at}})
     made: Json = {}
     if must:
         made["must"] = must

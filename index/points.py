@@ -10,7 +10,7 @@ import numpy as np
 
 from domain.errors import PermanentError
 from domain.vectors import RANK, Vector
-from index.filters import ATTRIBUTES
+from index.filters import ATTRIBUTES, EXPIRES_KEY
 from index.ids import point_id
 
 UNIT_TOLERANCE = 1e-6
@@ -25,6 +25,7 @@ class ItemPoint:
         attributes: filterable scalars and lists of scalars.
         fingerprint: of the encoders and the fusion that made the vectors.
         indexed_at: seconds since 1970.
+        expires_at: seconds since 1970 from which no search finds it; None: never.
     """
 
     id: str
@@ -34,6 +35,7 @@ class ItemPoint:
     title: str = ""
     fingerprint: str = ""
     indexed_at: float = 0.0
+    expires_at: float | None = None
 
     @property
     def modalities(self) -> list[str]:
@@ -53,6 +55,7 @@ class StoredItem:
     fingerprint: str
     indexed_at: float
     vectors: dict[str, Vector]
+    expires_at: float | None = None
 
 
 @dataclass(slots=True)
@@ -66,6 +69,8 @@ class Hit:
     attributes: dict[str, Any]
     modalities: tuple[str, ...]
     vectors: dict[str, Vector]
+    indexed_at: float = 0.0
+    expires_at: float | None = None
 
 
 def newest(points: Iterable[ItemPoint]) -> list[ItemPoint]:
@@ -146,6 +151,8 @@ def to_body(point: ItemPoint) -> dict[str, Any]:
     }
     if lengths:
         payload["lengths"] = lengths
+    if point.expires_at is not None:
+        payload[EXPIRES_KEY] = point.expires_at
     return {"id": point_id(point.id), "vector": vectors, "payload": payload}
 
 
@@ -160,6 +167,8 @@ def to_hit(point: Mapping[str, Any]) -> Hit:
         attributes=payload["attributes"],
         modalities=tuple(payload["modalities"]),
         vectors=_vectors(point.get("vector"), payload),
+        indexed_at=payload["indexed_at"],
+        expires_at=payload.get(EXPIRES_KEY),
     )
 
 
@@ -174,6 +183,7 @@ def to_stored(payload: Mapping[str, Any], vectors: object) -> StoredItem:
         fingerprint=payload["fingerprint"],
         indexed_at=payload["indexed_at"],
         vectors=_vectors(vectors, payload),
+        expires_at=payload.get(EXPIRES_KEY),
     )
 
 

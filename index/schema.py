@@ -10,8 +10,14 @@ from qdrant_client import models
 from domain.errors import PermanentError, RejectedError
 from domain.settings import IndexSettings
 from domain.vectors import RANK
+from index.filters import EXPIRES_KEY
 
 VERSION_KEY = "version"
+CONDITION_KEYS = {
+    VERSION_KEY: models.PayloadSchemaType.INTEGER,
+    EXPIRES_KEY: models.PayloadSchemaType.FLOAT,
+}
+"""What conditions of our own look at, and the payload index of each."""
 
 
 @dataclass(frozen=True, slots=True)

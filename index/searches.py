@@ -17,6 +17,7 @@ from domain.vectors import RANK, Vector
 from index.filters import Json, to_filter
 
 COUNT_FOR_S = 30.0
+SIFTED_FOR_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +32,7 @@ class Search:
         exact: scan everything (True), walk the HNSW graph (False), or by the size of the
             collection (None).
         with_vectors: named vectors to return with each hit.
+        live_at: seconds since 1970; what has expired by then is never returned. None: all are.
     """
 
     vector: Vector
@@ -40,16 +42,23 @@ class Search:
     exclude: Collection[str] = ()
     exact: bool | None = None
     with_vectors: Sequence[str] = ()
+    live_at: float | None = None
 
 
 def search_body(
-    search: Search, dims: Mapping[str, int], settings: IndexSettings, size: int
+    search: Search,
+    dims: Mapping[str, int],
+    settings: IndexSettings,
+    size: int,
+    *,
+    sift: bool = True,
 ) -> Json:
     """The search as Qdrant's JSON, its vector still an array.
 
     Args:
         dims: length of each named vector of the collection.
         size: about how many points the collection has.
+        sift: whether the store is to leave out what has expired.
 
     Raises:
         RejectedError: an unknown or misshapen vector, NaN or infinity in it, limit < 1.
@@ -63,7 +72,8 @@ def search_body(
         "params": {"exact": True} if exact else {"hnsw_ef": settings.hnsw_ef},
         "with_payload": True,
     }
-    condition = to_filter(search.filters, search.exclude)
+    live_at = search.live_at if sift else None
+    condition = to_filter(search.filters, search.exclude, live_at)
     if condition is not None:
         body["filter"] = condition
     if search.with_vectors:
@@ -88,6 +98,26 @@ def _check(search: Search, dims: Mapping[str, int]) -> None:
         raise RejectedError("the query holds NaN or infinity", field="vector")
     if search.limit < 1:
         raise RejectedError(f"{search.limit} results", field="limit", remedy="ask for at least 1")
+
+
+class Expiring:
+    """In which collections expired items were met lately.
+
+    A condition on every search would cost every search, and mostly nothing has expired: items
+    are taken out soon after they have. So a search is first made without the condition, and
+    again with it when one of its hits had expired.
+    """
+
+    def __init__(self) -> None:
+        self._met_at: dict[str, float] = {}
+
+    def met(self, collection: str) -> bool:
+        """Whether to search with the condition at once."""
+        return time.monotonic() - self._met_at.get(collection, float("-inf")) < SIFTED_FOR_S
+
+    def meet(self, collection: str) -> None:
+        """An expired item was found."""
+        self._met_at[collection] = time.monotonic()
 
 
 class Sizes:

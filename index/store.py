@@ -19,7 +19,7 @@ from domain.vectors import RANK, Vector
 from index.attributes import Attributes
 from index.connection import client_for
 from index.failures import MissingCollectionError, translated
-from index.filters import Json, exactly, outdated, replaceable, to_filter
+from index.filters import EXPIRES_KEY, Json, exactly, outdated, replaceable, to_filter
 from index.hot import hot_calls
 from index.ids import point_id
 from index.points import (
@@ -33,8 +33,8 @@ from index.points import (
     to_hit,
     to_stored,
 )
-from index.schema import VERSION_KEY, CollectionReport, dims_of, vector_params
-from index.searches import Search, Sizes, search_body
+from index.schema import CONDITION_KEYS, CollectionReport, dims_of, vector_params
+from index.searches import Expiring, Search, Sizes, search_body
 
 OLDEST_SERVER = (1, 17)
 """Older Qdrant servers ignore `update_filter`, and would let an old version overwrite a new."""
@@ -58,6 +58,7 @@ class ItemIndex:
         self._attributes = Attributes(client)
         self._dims: dict[str, dict[str, int]] = {}
         self._sizes = Sizes(client)
+        self._expiring = Expiring()
 
     @classmethod
     def connect(cls, settings: Settings) -> ItemIndex:
@@ -101,11 +102,10 @@ class ItemIndex:
                     f"collection {collection!r} holds vectors {found}, not {dict(dims)}",
                     remedy="drop it, or use another FIRSTLIGHT_INDEX_ALIAS",
                 )
-            if VERSION_KEY not in (info.payload_schema or {}):
-                # Servers in strict mode refuse conditions on payloads that are not indexed.
-                self._client.create_payload_index(
-                    collection, VERSION_KEY, field_schema=models.PayloadSchemaType.INTEGER
-                )
+            for key, schema in CONDITION_KEYS.items():
+                if key not in (info.payload_schema or {}):
+                    # Servers in strict mode refuse conditions on payloads that are not indexed.
+                    self._client.create_payload_index(collection, key, field_schema=schema)
         self._dims[collection] = found
 
     def _create(self, collection: str, dims: Mapping[str, int]) -> None:
@@ -234,26 +234,37 @@ class ItemIndex:
         exclude: Collection[str] = (),
         exact: bool | None = None,
         with_vectors: Sequence[str] = (),
+        live_at: float | None = None,
     ) -> list[Hit]:
         """The `limit` best items, best first. See Search for the arguments.
 
         Raises:
             RejectedError: a filter on an unknown attribute, a misshapen or non-finite vector.
         """
-        search = Search(vector, limit, using, filters, exclude, exact, with_vectors)
+        search = Search(vector, limit, using, filters, exclude, exact, with_vectors, live_at)
         return self.query_many(collection, [search])[0]
 
     def query_many(self, collection: str, searches: Sequence[Search]) -> list[list[Hit]]:
         """Several searches in one call; the answers in order."""
         if not searches:
             return []
+        sift = self._expiring.met(collection)
+        found = self._found(collection, searches, sift=sift)
+        if not sift and any(
+            _holds_expired(hits, search) for hits, search in zip(found, searches, strict=True)
+        ):
+            self._expiring.meet(collection)
+            found = self._found(collection, searches, sift=True)
+        return found
+
+    def _found(self, collection: str, searches: Sequence[Search], *, sift: bool) -> list[list[Hit]]:
         dims = self.dims(collection)
         with self._in(collection):
             for search in searches:
                 self._attributes.check(collection, search.filters)
+            size = self._sizes.of(collection)
             bodies = [
-                search_body(search, dims, self._settings, self._sizes.of(collection))
-                for search in searches
+                search_body(search, dims, self._settings, size, sift=sift) for search in searches
             ]
             answers = self._hot.query(collection, bodies)
         return [[to_hit(point) for point in answer] for answer in answers]
@@ -324,6 +335,20 @@ class ItemIndex:
             if offset is None:
                 return
 
+    def expired(self, collection: str, at: float, limit: int) -> list[tuple[str, int]]:
+        """(item id, version) of at most `limit` items that have expired by `at`, in seconds."""
+        condition: Json = {"must": [{"key": EXPIRES_KEY, "range": {"lte": at}}]}
+        with self._in(collection):
+            records, _ = self._client.scroll(
+                collection,
+                scroll_filter=models.Filter.model_validate(condition),
+                limit=limit,
+                with_payload=["item_id", "version"],
+                with_vectors=False,
+            )
+        payloads = [record.payload or {} for record in records]
+        return [(payload["item_id"], payload["version"]) for payload in payloads]
+
     def count(self, collection: str, filters: Filters | None = None) -> int:
         """How many items (match), exactly."""
         condition = self._condition(collection, filters)
@@ -360,3 +385,10 @@ class ItemIndex:
         except MissingCollectionError:
             self._forget(collection)
             raise
+
+
+def _holds_expired(hits: Sequence[Hit], search: Search) -> bool:
+    at = search.live_at
+    return at is not None and any(
+        hit.expires_at is not None and hit.expires_at <= at for hit in hits
+    )

@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 from pydantic import TypeAdapter
 
-from api.newest import passes
-from domain.filters import Filters
+from domain.filters import Filters, passes
 from domain.vectors import RANK
 from index import ItemPoint
 

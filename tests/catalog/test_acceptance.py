@@ -39,6 +39,7 @@ def test_an_item_comes_back_exactly_as_it_was_published(catalog: Catalog) -> Non
         "tags": ["b", "a"],
         "attributes": {"year": 1999, "score": 1.0, "ok": True, "who": ["z", 1, 2.5, False]},
         "media": {"images": ["https://h/1.png"], "audio": ["upload:" + "a" * 64]},
+        "expires_at": "2031-12-31T23:59:59Z",
     }
     catalog.accept([parsed({"type": "item.created", "data": data})])
     record = catalog.item("x")

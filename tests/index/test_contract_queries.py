@@ -177,3 +177,27 @@ def test_an_empty_collection_answers_with_nothing(shelf: Shelf) -> None:
     assert list(shelf.store.scroll(shelf.collection)) == []
     assert shelf.store.count(shelf.collection) == 0
     assert shelf.store.fetch(shelf.collection, []) == {}
+
+
+def test_what_has_expired_is_never_found_and_what_has_not_takes_its_place(shelf: Shelf) -> None:
+    expiries = {f"e{n}": [None, 100.0, 200.0][n % 3] for n in range(12)}
+    shelf.store.upsert(
+        shelf.collection, [item_point(key, expires_at=at) for key, at in expiries.items()]
+    )
+
+    def found(live_at: float | None, limit: int = 20) -> list[str]:
+        hits = shelf.store.query(shelf.collection, vector(5, 12), limit=limit, live_at=live_at)
+        return [hit.id for hit in hits]
+
+    def live(now: float) -> set[str]:
+        return {key for key, at in expiries.items() if at is None or at > now}
+
+    for now in (99.0, 100.0, 199.5, 200.0, 99.0):
+        assert set(found(now)) == live(now)
+        assert len(found(now, limit=4)) == 4
+    assert set(found(None)) == set(expiries)
+    assert dict(shelf.store.expired(shelf.collection, 150.0, 50)) == {
+        key: 1 for key, at in expiries.items() if at == 100.0
+    }
+    stored = shelf.store.fetch(shelf.collection, ["e0", "e1"])
+    assert (stored["e0"].expires_at, stored["e1"].expires_at) == (None, 100.0)
