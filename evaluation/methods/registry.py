@@ -1,0 +1,186 @@
+"""The methods that can be named on the command line, their grids, and what each can answer."""
+
+from __future__ import annotations
+
+import importlib
+import itertools
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from domain.errors import RejectedError
+from evaluation.methods.task import Method, Parameters
+
+Make = Callable[..., Method]
+
+
+def _grid(**values: Sequence[Any]) -> tuple[dict[str, Any], ...]:
+    """Every combination of the values, in the order given, the last name fastest."""
+    return tuple(
+        dict(zip(values, point, strict=True)) for point in itertools.product(*values.values())
+    )
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One method as the harness knows it.
+
+    Attributes:
+        name: on the command line and in the report.
+        where: MODULE:CLASS, imported when it is used, so that an extra that is not installed is
+            missed only by the methods that need it.
+        about: one line for the report.
+        grid: points between which validation chooses; one point: nothing is chosen.
+        refit: names of parameters whose change needs `refit` and not `fit`; they stand last in
+            the grid, so that points that share a fit follow each other.
+        content: whether it reads item features; without any it is left out, and it is run once
+            for every subset of modalities that is asked for.
+        cold_items: whether it can order items without interactions; left out where all
+            candidates are.
+    """
+
+    name: str
+    where: str
+    about: str
+    grid: tuple[Parameters, ...] = ({},)
+    refit: frozenset[str] = frozenset()
+    content: bool = True
+    cold_items: bool = True
+
+    @property
+    def module(self) -> str:
+        """The module that has the class."""
+        return self.where.partition(":")[0]
+
+    def make(self, parameters: Parameters) -> Method:
+        """A new instance."""
+        module, _, name = self.where.partition(":")
+        made: Make = getattr(importlib.import_module(module), name)
+        return made(**parameters)
+
+
+_METHODS = "evaluation.methods"
+
+ENTRIES: Mapping[str, Entry] = {
+    entry.name: entry
+    for entry in (
+        Entry(
+            "random",
+            f"{_METHODS}.baselines:Random",
+            "every user an order of their own",
+            content=False,
+        ),
+        Entry(
+            "popularity",
+            f"{_METHODS}.baselines:Popularity",
+            "users per item in training",
+            content=False,
+            cold_items=False,
+        ),
+        Entry(
+            "raw-cosine",
+            f"{_METHODS}.baselines:RawCosine",
+            "cosine of raw vectors to the user's history, modalities averaged",
+        ),
+        Entry(
+            "whitened-cosine",
+            f"{_METHODS}.baselines:WhitenedCosine",
+            "cosine of fused vectors to the user's history: the product before training",
+        ),
+        Entry(
+            "als-ridge",
+            f"{_METHODS}.als_ridge:AlsRidge",
+            "ALS, mapped from content for cold items (Gantner et al. 2010)",
+            grid=_grid(regularization=(1.0, 30.0), alpha=(1.0, 10.0), map=(0.01, 0.1, 1.0, 10.0)),
+            refit=frozenset({"map"}),
+        ),
+        Entry(
+            "ease",
+            f"{_METHODS}.ease:Ease",
+            "item-item weights in closed form (Steck 2019)",
+            grid=_grid(strength=(50.0, 200.0, 800.0)),
+            content=False,
+            cold_items=False,
+        ),
+        Entry(
+            "implicit-als",
+            f"{_METHODS}.factors:ImplicitAls",
+            "matrix factorisation by `implicit` (Hu et al. 2008)",
+            grid=_grid(factors=(64, 128), regularization=(1.0, 30.0), alpha=(1.0, 10.0)),
+            content=False,
+            cold_items=False,
+        ),
+        Entry(
+            "implicit-bpr",
+            f"{_METHODS}.factors:ImplicitBpr",
+            "pairwise factorisation by `implicit` (Rendle et al. 2009)",
+            grid=_grid(learning_rate=(0.02, 0.1), regularization=(0.01,)),
+            content=False,
+            cold_items=False,
+        ),
+        Entry(
+            "infonce",
+            f"{_METHODS}.infonce:InfoNce",
+            "a bilinear form by gradient descent on InfoNCE",
+            grid=_grid(temperature=(0.05, 0.2), decay=(1e-4, 1e-2)),
+        ),
+        Entry(
+            "cornac-vbpr",
+            f"{_METHODS}.vbpr:Vbpr",
+            "VBPR by Cornac on the same fused vectors (He, McAuley 2016)",
+            grid=_grid(learning_rate=(0.002, 0.01)),
+        ),
+        Entry(
+            "bilinear",
+            f"{_METHODS}.bilinear:Bilinear",
+            "u^T A c_i in closed form: the product's content term",
+        ),
+        Entry(
+            "hybrid",
+            f"{_METHODS}.hybrid:Hybrid",
+            "content, collaborative and graph terms behind the confidence gate: the product",
+        ),
+    )
+}
+
+
+def chosen(names: Iterable[str]) -> list[Entry]:
+    """The entries named, in the order of ENTRIES; "all" names every one.
+
+    A name MODULE:CLASS is a method of one's own, imported from the Python path.
+
+    Raises:
+        RejectedError: an unknown name.
+    """
+    wanted = list(names)
+    if "all" in wanted:
+        wanted = [*ENTRIES, *(name for name in wanted if ":" in name)]
+    own = [_own(name) for name in wanted if ":" in name]
+    unknown = [name for name in wanted if name not in ENTRIES and ":" not in name]
+    if unknown:
+        raise RejectedError(
+            f"there is no method {unknown[0]!r}",
+            field="--methods",
+            remedy=f"choose from {', '.join(ENTRIES)}, or name your own as MODULE:CLASS",
+        )
+    return [entry for name, entry in ENTRIES.items() if name in wanted] + own
+
+
+def _own(where: str) -> Entry:
+    module, _, name = where.partition(":")
+    try:
+        made = getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError) as error:
+        raise RejectedError(
+            f"{where} cannot be imported ({error})",
+            field="--methods",
+            remedy="put its folder on PYTHONPATH and name it as MODULE:CLASS",
+        ) from error
+    return Entry(
+        getattr(made, "name", where),
+        where,
+        (made.__doc__ or "").strip().partition("\n")[0],
+        grid=tuple(getattr(made, "grid", ({},))),
+        content=bool(getattr(made, "content", True)),
+        cold_items=bool(getattr(made, "cold_items", True)),
+    )
