@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 import threading
 from typing import TYPE_CHECKING
 
-from api.cache import LruCache
 from api.examples import Example
+from api.profiles import ProfileCache
 from domain.errors import FirstlightError, RetryableError
 from domain.log import logger
 from domain.settings import Settings
@@ -35,7 +34,7 @@ class Models:
         self._words = words
         self._borrowed = words is not None
         self._failure = ""
-        self._profiles: LruCache[bytes, dict[str, Vector]] = LruCache(settings.api.user_cache)
+        self._profiles = ProfileCache(settings.api.user_cache, settings.api.user_cache_s)
 
     def start(self) -> None:
         """Begin to load; `words` tells when it is done or why it failed."""
@@ -87,17 +86,22 @@ class Models:
         )
         return self.words().encode_items([inputs])[0]
 
-    def profile(self, prompt: str) -> dict[str, Vector]:
+    def profile(self, prompt: str, owner: str | None = None) -> dict[str, Vector]:
         """Embeddings of a rendered profile, by part of the user vector; cached by its hash.
 
-        The models of a process never change, so the prompt alone is the key.
+        Args:
+            prompt: of `encoders.profile_prompt`.
+            owner: the stored user that it speaks of, with whom it is forgotten.
         """
-        key = hashlib.sha256(prompt.encode()).digest()
-        found = self._profiles.get(key)
+        found = self._profiles.get(prompt, owner)
         if found is None:
             found = self.words().encode_profile(prompt)
-            self._profiles.put(key, found)
+            self._profiles.put(prompt, owner, found)
         return found
+
+    def forget(self, owner: str) -> int:
+        """Drop what is encoded of a user; how many vectors' worth of prompts that was."""
+        return self._profiles.forget(owner)
 
     def prove(self) -> Vector:
         """Encode a sentence afresh, past every cache. Raises RetryableError."""

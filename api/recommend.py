@@ -19,7 +19,7 @@ from api.vectors import ItemVectors
 from catalog import Catalog, InteractionRecord, ItemState
 from domain.settings import RankingSettings
 from domain.users import User
-from encoders import render_profile
+from encoders import profile_prompt
 from index import ItemIndex
 from ranking import history_vector, user_vector
 
@@ -34,7 +34,7 @@ NOTHING_KNOWN = "nothing is known of the user that ranks items, so these are the
 class Person:
     """What the ledger and the request say of who asks."""
 
-    prompt: str
+    said: User
     interactions: Sequence[InteractionRecord]
     seen: frozenset[str]
 
@@ -78,8 +78,9 @@ class Recommender:
         if space is None:
             return answer_of([], [NOTHING_INDEXED], None, started)
         notes: list[str] = []
-        history, count = self._history(space, ask.liked, person, notes)
-        embeddings = self._models.profile(person.prompt) if person.prompt else {}
+        history, count, titles = self._history(space, ask.liked, person, notes)
+        prompt = profile_prompt(person.said, self._settings, titles)
+        embeddings = self._models.profile(prompt, owner=ask.user) if prompt else {}
         user = user_vector(
             space.fusion.blocks, embeddings, history, count, self._settings.profile_weight_k0
         )
@@ -121,33 +122,34 @@ class Recommender:
         if ask.interests:
             said = said.model_copy(update={"interests": ask.interests})
         return Person(
-            prompt=render_profile(said),
+            said=said,
             interactions=interactions[: self._settings.history_items],
             seen=frozenset(one.item for one in interactions),
         )
 
     def _history(
         self, space: Space, liked: Sequence[str], person: Person, notes: list[str]
-    ) -> tuple[Any, int]:
-        """The decayed mean of what was liked and done, and of how many items it is."""
+    ) -> tuple[Any, int, list[str]]:
+        """The decayed mean of what was liked and done, of how many items, and their titles."""
         now = time.time()
         ids = [*liked, *(one.item for one in person.interactions)]
         if not ids:
-            return None, 0
+            return None, 0, []
         held = self._vectors.of_items(space.collection, list(dict.fromkeys(ids)))
         self._explain_absent(liked, held, notes)
         weights = [1.0] * len(liked) + [one.weight for one in person.interactions]
         ages_s = [0.0] * len(liked) + [now - one.time for one in person.interactions]
         used = [at for at, item_id in enumerate(ids) if item_id in held]
         if not used:
-            return None, 0
+            return None, 0, []
         vector = history_vector(
             np.stack([held[ids[at]].vector for at in used]),
             [weights[at] for at in used],
             [ages_s[at] for at in used],
             self._settings.history_half_life_days * DAY_S,
         )
-        return vector, len({ids[at] for at in used})
+        distinct = list(dict.fromkeys(ids[at] for at in used))
+        return vector, len(distinct), [held[item_id].title for item_id in distinct]
 
     def _explain_absent(self, liked: Sequence[str], held: dict[str, Any], notes: list[str]) -> None:
         """Liked items that are unknown are an error, those not indexed a note."""

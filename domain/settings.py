@@ -224,6 +224,9 @@ class ApiSettings(Group):
     user_cache: int = Field(
         10_000, ge=0, description="Encoded profiles held in memory, by hash of prompt and model."
     )
+    user_cache_s: float = Field(
+        3600.0, ge=0, description="Seconds after which an encoded profile is encoded again."
+    )
     item_cache: int = Field(
         20_000, ge=0, description="Item vectors held in memory to explain scores."
     )
@@ -238,6 +241,28 @@ class RankingSettings(Group):
     )
     profile_weight_k0: float = Field(
         3.0, gt=0, description="rho = k0 / (k0 + n): how slowly history takes over from profile."
+    )
+    factors: int = Field(
+        128, ge=1, description="Numbers of an item's collaborative factors, of new collections."
+    )
+    graph_dim: int = Field(
+        64, ge=1, description="Numbers of an item's place in the graph, of new collections."
+    )
+    prompt_history: int = Field(
+        0,
+        ge=0,
+        le=20,
+        description="Titles of the last so many items that a profile's prompt ends in.",
+    )
+    scrub_pii: bool = Field(
+        True,
+        description="Take e-mail addresses, phone and card numbers out of a profile before it is"
+        " encoded.",
+    )
+    pii_regions: list[str] = Field(
+        ["US", "GB", "DE", "FR", "ES", "IT", "IN", "CN", "JP", "BR", "AU"],
+        description="JSON list of countries whose national phone notation is looked for;"
+        " international notation always is.",
     )
 
 

@@ -11,7 +11,8 @@ from encoders.encoder import Encoder, Pending
 from encoders.encoders import ALL, EncoderReport, Encoders
 from encoders.fusion import Fusion, FusionStore, collection_fingerprint
 from encoders.items import EncodedItem, ItemInputs, MediaFailure
-from encoders.render import render_item, render_profile
+from encoders.pii import scrub
+from encoders.render import profile_prompt, render_item, render_profile, scrubbed
 from encoders.spec import ModelSpec, Pack
 
 __all__ = [
@@ -28,6 +29,9 @@ __all__ = [
     "Pack",
     "Pending",
     "collection_fingerprint",
+    "profile_prompt",
     "render_item",
     "render_profile",
+    "scrub",
+    "scrubbed",
 ]

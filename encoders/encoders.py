@@ -262,14 +262,14 @@ class Encoders:
         return text_stages(located, self._torch_device, prefix)
 
     def _load_text_query(self, located: Located) -> None:
+        """The text model with its query prefix; an encoder of its own even without one, for
+        what people say must not end up in the cache on disk, which no deletion reaches."""
         text = self._encoder("text")
-        spec = located.spec
-        if (spec.query_prefix or spec.prefix) == spec.prefix:
-            self._encoders["text_query"] = text
-            return
-        from encoders.families import text_stages
+        stages, spec = text.stages, located.spec
+        if (spec.query_prefix or spec.prefix) != spec.prefix:
+            from encoders.families import text_stages
 
-        stages = text_stages(located, self._torch_device, spec.query_prefix, shared=text.stages)
+            stages = text_stages(located, self._torch_device, spec.query_prefix, shared=stages)
         self._add("text_query", stages, settled=True)
 
     def _load_open_clip(self, part: str, located: Located) -> None:

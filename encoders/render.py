@@ -6,7 +6,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from domain.items import Item
+from domain.settings import RankingSettings
 from domain.users import User
+from encoders.pii import REGIONS, scrub
+
+WORDS_CHARS, INTERESTS_CHARS, DEMOGRAPHICS_CHARS, RECENT_CHARS = 2000, 500, 300, 500
+TITLE_CHARS = 100
+PROMPT_CHARS = WORDS_CHARS + INTERESTS_CHARS + DEMOGRAPHICS_CHARS + RECENT_CHARS + 40
+"""Most characters of a prompt: some 800 tokens, which is what user models are asked to read."""
 
 
 def render_item(item: Item) -> str:
@@ -19,12 +26,82 @@ def render_item(item: Item) -> str:
     return "\n".join(line.strip() for line in lines if line.strip())
 
 
-def render_profile(user: User) -> str:
-    """The person in their own words, interests and demographics as one prompt; "" if nothing."""
-    interests = [one for one in user.interests if one.strip()]
-    lines = [user.profile, f"Interests: {', '.join(interests)}." if interests else ""]
-    lines += _lines(user.demographics, only_text=False)
-    return "\n".join(line.strip() for line in lines if line.strip())
+def render_profile(user: User, titles: Sequence[str] = ()) -> str:
+    """A person as one prompt: own words, interests, demographics, titles of recent items.
+
+    I like slow films about people at sea.
+    Interests: sailing, folk music.
+    country: IE
+    Recently: The Lighthouse Keeper; Storm Warning.
+
+    "" where nothing is known. The same facts render to the same text in whatever order demographics
+    were sent, and to at most PROMPT_CHARS characters: each section has its own bound and ends at
+    a word. An instruction, where the user model wants one, is put before it by the encoder
+    (`ModelSpec.query_prefix`).
+
+    Args:
+        titles: of the items that the user had to do with last, newest first.
+    """
+    interests = ", ".join(_line(one) for one in user.interests if one.strip())
+    recent = "; ".join(_cut(_line(title), TITLE_CHARS) for title in titles if title.strip())
+    demographics = "\n".join(_lines(user.demographics, only_text=False))
+    lines = [
+        _cut(user.profile.strip(), WORDS_CHARS),
+        f"Interests: {_cut(interests, INTERESTS_CHARS)}." if interests else "",
+        _cut(demographics.strip(), DEMOGRAPHICS_CHARS),
+        f"Recently: {_cut(recent, RECENT_CHARS)}." if recent else "",
+    ]
+    return "\n".join(line for line in lines if line)
+
+
+def profile_prompt(user: User, settings: RankingSettings, titles: Sequence[str] = ()) -> str:
+    """`render_profile` under the settings: personal data taken out, so many titles at its end.
+
+    Whoever encodes a person comes through here, so that nothing of them is encoded unscrubbed.
+
+    Args:
+        titles: as many as are at hand, newest first; `settings.prompt_history` of them are used.
+    """
+    said = scrubbed(user, settings.pii_regions) if settings.scrub_pii else user
+    return render_profile(said, titles[: settings.prompt_history])
+
+
+def scrubbed(user: User, regions: Sequence[str] = REGIONS) -> User:
+    """The user without e-mail addresses, phone and card numbers, in any of their texts.
+
+    Only as much of the text is looked at as a prompt can hold.
+    """
+    return user.model_copy(
+        update={
+            "profile": scrub(_cut(user.profile, 2 * WORDS_CHARS), regions),
+            "interests": [scrub(one, regions) for one in user.interests],
+            "demographics": {
+                name: _scrubbed_value(value, regions) for name, value in user.demographics.items()
+            },
+        }
+    )
+
+
+def _scrubbed_value(value: Any, regions: Sequence[str]) -> Any:
+    """A number that is one, too: somebody may keep a phone number as digits."""
+    if isinstance(value, list):
+        return [_scrubbed_value(one, regions) for one in value]
+    if isinstance(value, bool) or (isinstance(value, float) and not value.is_integer()):
+        return value
+    left = scrub(str(value), regions)
+    return value if left == str(value) else left
+
+
+def _line(text: str) -> str:
+    return " ".join(text.split())
+
+
+def _cut(text: str, most: int) -> str:
+    """At most so many characters, ending at a word where there is one."""
+    if len(text) <= most:
+        return text
+    kept = text[: most + 1].rsplit(maxsplit=1)
+    return (kept[0] if len(kept) == 2 else text[:most])[:most].rstrip(" ,;")
 
 
 def _lines(values: Mapping[str, Any], *, only_text: bool) -> Sequence[str]:

@@ -1,3 +1,4 @@
+import sqlite3
 import threading
 import time
 from dataclasses import replace
@@ -195,6 +196,18 @@ def test_without_a_user_model_the_profile_is_the_text_vector_itself(
     found = encoders.encode_profile("likes jazz")
     assert found["profile"] is found["text"]
     assert encoders.user is encoders.text_query
+    encoders.close()
+
+
+def test_what_people_say_is_never_written_to_the_cache_on_disk(
+    tiny_settings: Settings, tiny_models_pack: Pack, tmp_path: Path
+) -> None:
+    encoders = fresh(tiny_settings, tiny_models_pack, tmp_path)
+    encoders.encode_profile("likes jazz")
+    encoders.text_query.encode(["jazz at sea"])
+    encoders.text.encode(["an item about jazz"])
+    with sqlite3.connect(tmp_path / "cache" / "embeddings.sqlite3") as cache:
+        assert cache.execute("SELECT COUNT(*) FROM embedding").fetchone() == (1,)
     encoders.close()
 
 

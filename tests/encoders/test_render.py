@@ -4,6 +4,7 @@ from hypothesis import strategies as st
 from domain.items import Item
 from domain.users import User
 from encoders import render_item, render_profile
+from encoders.render import PROMPT_CHARS
 
 WORDS = st.text("abc \n", max_size=10)
 
@@ -65,3 +66,34 @@ def test_a_profile_is_own_words_interests_and_demographics() -> None:
         "I like slow films.\nInterests: jazz, chess.\nage: 41\nlives in: Oslo\nparent: yes"
     )
     assert render_profile(User.model_validate({"id": "u"})) == ""
+
+
+def test_a_prompt_is_bounded_and_every_section_has_its_share() -> None:
+    user = User.model_validate(
+        {
+            "id": "u",
+            "profile": "word " * 4000,
+            "interests": ["owls and the night"] * 100,
+            "demographics": {f"name{n}": "some value" for n in range(100)},
+        }
+    )
+    prompt = render_profile(user, ["A title of some length"] * 100)
+    assert len(prompt) <= PROMPT_CHARS
+    for section in (
+        "word word",
+        "Interests: owls and the night,",
+        "name0: some",
+        "Recently: A title",
+    ):
+        assert section in prompt
+
+
+@given(WORDS, st.lists(WORDS, max_size=3), st.lists(WORDS, max_size=3))
+def test_a_prompt_is_the_same_every_time_and_one_line_a_section(
+    profile: str, interests: list[str], titles: list[str]
+) -> None:
+    user = User(id="u", profile=profile, interests=interests)
+    prompt = render_profile(user, titles)
+    assert prompt == render_profile(user.model_copy(), list(titles))
+    assert "Interests: \n" not in prompt
+    assert bool(prompt) == any(one.strip() for one in [profile, *interests, *titles])
