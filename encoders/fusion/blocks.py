@@ -10,9 +10,13 @@ from numpy.typing import NDArray
 
 from domain.errors import PermanentError, RejectedError
 from domain.vectors import BlockMap, Matrix, Vector
+from encoders.attributes import ATTRIBUTES
 
 Double: TypeAlias = NDArray[np.float64]
 """float64, any shape: what sums and norms are taken in."""
+
+DEFAULT_WEIGHTS = {ATTRIBUTES: 1.0}
+"""Of blocks that do not count 1 (docs/fusion.md has the measurement)."""
 
 _CANCELLED = 1e-6
 """A centred vector this small beside the raw one is rounding, not direction (float32: 6e-8)."""
@@ -32,7 +36,7 @@ def check_dims(dims: Mapping[str, int]) -> None:
 
 
 def check_weights(weights: Mapping[str, float], dims: Mapping[str, int]) -> dict[str, float]:
-    """The weight of every block, 1 where none is set.
+    """The weight of every block, its default where none is set.
 
     Raises:
         RejectedError: a weight names no block, or is not a positive finite number.
@@ -50,7 +54,7 @@ def check_weights(weights: Mapping[str, float], dims: Mapping[str, int]) -> dict
                 field="FIRSTLIGHT_FUSION_WEIGHTS",
                 remedy="a weight is a finite number above 0",
             )
-    return {name: float(weights.get(name, 1.0)) for name in dims}
+    return {name: float(weights.get(name, DEFAULT_WEIGHTS.get(name, 1.0))) for name in dims}
 
 
 def stack(name: str, dim: int, vectors: Sequence[Vector]) -> Matrix:

@@ -15,6 +15,8 @@ from safetensors.numpy import save as save_tensors
 
 from domain.errors import RejectedError
 from domain.vectors import BlockMap, Matrix
+from encoders.attributes import ATTRIBUTES
+from encoders.attributes.vocabulary import Vocabulary
 from encoders.fusion.imputation import Imputation
 from encoders.fusion.statistics import passthrough_block
 
@@ -29,6 +31,7 @@ def save(
     blocks: Sequence[BlockMap],
     imputations: Sequence[Imputation],
     items: Mapping[str, int],
+    vocabulary: Vocabulary | None,
 ) -> None:
     """Write both files, durable when this returns. A pass-through has no arrays."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -41,6 +44,9 @@ def save(
             arrays[f"query_mean.{block.name}.{tower}"] = mean
     for number, imputation in enumerate(imputations):
         arrays[f"imputation.{number}"] = imputation.matrix
+    if vocabulary is not None:
+        arrays["attributes.idf"] = vocabulary.idf
+        arrays["attributes.directions"] = vocabulary.directions
     layout = {
         "format": FORMAT,
         "version": version,
@@ -58,6 +64,7 @@ def save(
         "imputations": [
             {"target": i.target, "sources": i.sources, "gain": i.gain} for i in imputations
         ],
+        "attribute_tokens": vocabulary.tokens if vocabulary is not None else None,
     }
     contiguous = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
     write_durably(folder / ARRAYS, save_tensors(contiguous))
@@ -74,8 +81,8 @@ def write_durably(path: Path, content: bytes) -> None:
 
 def load(
     folder: Path,
-) -> tuple[str, list[BlockMap], list[Imputation], dict[str, int]]:
-    """What `save` wrote: version, blocks, imputations, items per block.
+) -> tuple[str, list[BlockMap], list[Imputation], dict[str, int], Vocabulary | None]:
+    """What `save` wrote: version, blocks, imputations, items per block, vocabulary.
 
     Raises:
         RejectedError: a file is missing or malformed, or an array has a wrong shape, a wrong type
@@ -88,7 +95,9 @@ def load(
             raise RejectedError(f"the fusion in {folder} has format {layout['format']}")
         blocks, items = _blocks(layout["blocks"], arrays)
         imputations = _imputations(layout["imputations"], arrays, blocks)
-        return str(layout["version"]), blocks, imputations, items
+        # absent from what was saved before there were attributes
+        vocabulary = _vocabulary(layout.get("attribute_tokens"), arrays, blocks)
+        return str(layout["version"]), blocks, imputations, items, vocabulary
     except RejectedError:
         raise
     except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
@@ -146,6 +155,19 @@ def _imputations(
         matrix = _array(arrays, f"imputation.{number}", shape)
         found.append(Imputation(target, sources, matrix, float(entry["gain"])))
     return found
+
+
+def _vocabulary(
+    tokens: object, arrays: Mapping[str, Matrix], blocks: Sequence[BlockMap]
+) -> Vocabulary | None:
+    if tokens is None:
+        return None
+    if not isinstance(tokens, list) or not all(isinstance(token, str) for token in tokens):
+        raise RejectedError("is not a list of tokens", field=f"{LAYOUT} attribute_tokens")
+    (raw_dim,) = [len(block.mean) for block in blocks if block.name == ATTRIBUTES]
+    idf = _array(arrays, "attributes.idf", (len(tokens),))
+    directions = _array(arrays, "attributes.directions", (len(tokens), raw_dim))
+    return Vocabulary(tuple(tokens), idf, directions)
 
 
 def _array(arrays: Mapping[str, Matrix], name: str, shape: tuple[int, ...]) -> Matrix:

@@ -13,6 +13,15 @@ import numpy as np
 
 from domain.errors import PermanentError, RejectedError
 from domain.vectors import BlockMap, Matrix, Vector
+from encoders.attributes import ATTRIBUTES, AttributeBlock
+from encoders.attributes.vocabulary import (
+    AttributeMap,
+    Attributes,
+    Hashed,
+    Rows,
+    Vocabulary,
+    fit_vocabulary,
+)
 from encoders.fusion import files
 from encoders.fusion.blocks import Double, check_dims, check_weights, project, stack
 from encoders.fusion.imputation import CoMoments, Imputation, learn
@@ -40,6 +49,7 @@ class Fusion:
         imputations: the ridge maps that stand in for missing blocks.
         items: per block, how many vectors its statistics came from; 0 for a pass-through.
         dim: length of the fused vector.
+        attributes: what gives the raw vectors of the block "attributes", None without that block.
     """
 
     def __init__(
@@ -47,13 +57,18 @@ class Fusion:
         blocks: Sequence[BlockMap],
         imputations: Sequence[Imputation] = (),
         items: Mapping[str, int] | None = None,
+        attribute_map: AttributeMap | None = None,
     ) -> None:
+        """attribute_map: hashing to the block's raw length where None."""
         self.blocks = tuple(blocks)
         self.imputations = tuple(imputations)
         self.items = dict(items or {block.name: 0 for block in blocks})
         self.dim = self.blocks[-1].stop
         self._by_name = {block.name: block for block in self.blocks}
         self._plans: dict[frozenset[str], dict[str, Imputation]] = {}
+        self.attributes: AttributeBlock | None = None
+        if (block := self._by_name.get(ATTRIBUTES)) is not None:
+            self.attributes = AttributeBlock(attribute_map or Hashed(len(block.mean)), block)
         self.version = self._version()
 
     # ------------------------------------------------------------------ making one
@@ -63,8 +78,9 @@ class Fusion:
         """The fusion of an empty catalogue: every block only L2-normalised and weighted.
 
         Args:
-            dims: length of each block's raw vectors; its order is the order of the blocks.
-            weights: of blocks; 1 where none is given.
+            dims: length of each block's raw vectors; its order is the order of the blocks. With
+                "attributes" among them, `attributes` hashes to that length.
+            weights: of blocks; their defaults where none is given.
 
         Raises:
             RejectedError: no blocks, or a weight that is unknown or not above 0.
@@ -85,6 +101,7 @@ class Fusion:
         block_dim: int,
         weights: Mapping[str, float],
         query_samples: Mapping[str, Matrix] | None = None,
+        attributes: Sequence[Attributes] | None = None,
     ) -> Fusion:
         """Statistics of a catalogue. Reads `samples` twice, in chunks; memory does not grow.
 
@@ -94,22 +111,37 @@ class Fusion:
             samples: raw vectors of items: {block: [raw_dim] float32}.
             dims: length of each block's raw vectors; its order is the order of the blocks.
             block_dim: a fitted block is reduced to at most this.
-            weights: of blocks; 1 where none is given.
+            weights: of blocks; their defaults where none is given.
             query_samples: embeddings of typical queries by the tower that makes them, named
                 BLOCK_TOWER: {"image_text": [n, image raw_dim]}; their mean is what centres a
                 query of that tower.
+            attributes: of the same items, {} where one has none. The block "attributes" then has
+                the vocabulary of these items; it hashes to dims["attributes"] (block_dim where
+                that is not given) if they are too few or all alike.
 
         Raises:
-            RejectedError: dims, block_dim, weights or query_samples that do not fit together.
+            RejectedError: dims, block_dim, weights, query_samples or attributes that do not fit
+                together.
             PermanentError: a sample of wrong shape, zero, NaN or infinite.
         """
-        check_dims(dims)
         if block_dim < 1:
             raise RejectedError(f"block_dim is {block_dim}", field="FIRSTLIGHT_FUSION_BLOCK_DIM")
+        lengths = dict(dims)
+        learned = None
+        if attributes is not None:
+            if len(attributes) != len(samples):
+                raise RejectedError(
+                    f"{len(attributes)} attributes of {len(samples)} samples", field=ATTRIBUTES
+                )
+            lengths.setdefault(ATTRIBUTES, block_dim)
+            learned = fit_vocabulary(attributes, block_dim)
+        check_dims(lengths)
+        dims = lengths | ({ATTRIBUTES: learned[0].dim} if learned else {})
+        rows = learned[1] if learned else None
         sums = {name: Moments(dim) for name, dim in dims.items()}
-        for present in _chunks(samples, dims):
-            for name, rows in present.items():
-                sums[name].add(rows)
+        for present in _chunks(samples, dims, rows):
+            for name, raw in present.items():
+                sums[name].add(raw)
         blocks: list[BlockMap] = []
         items = dict.fromkeys(dims, 0)
         start = 0
@@ -117,7 +149,7 @@ class Fusion:
         for name, weight in check_weights(weights, dims).items():
             fitted = fitted_block(sums[name], name, block_dim, weight, start)
             if fitted is None:
-                blocks.append(passthrough_block(name, dims[name], weight, start))
+                blocks.append(passthrough_block(name, lengths[name], weight, start))
             else:
                 items[name] = sums[name].count
                 blocks.append(replace(fitted, query_means=means.get(name, {})))
@@ -125,9 +157,11 @@ class Fusion:
         fused_dims = {block.name: block.dim for block in blocks if items[block.name]}
         together = CoMoments(fused_dims)
         by_name = {block.name: block for block in blocks}
-        for present in _chunks(samples, {name: dims[name] for name in fused_dims}, exact=True):
-            together.add({name: project(by_name[name], rows) for name, rows in present.items()})
-        return cls(blocks, learn(together, fused_dims), items)
+        fitted_dims = {name: dims[name] for name in fused_dims}
+        for present in _chunks(samples, fitted_dims, rows, exact=True):
+            together.add({name: project(by_name[name], raw) for name, raw in present.items()})
+        vocabulary = learned[0] if learned and items[ATTRIBUTES] else None
+        return cls(blocks, learn(together, fused_dims), items, vocabulary)
 
     # ------------------------------------------------------------------ using it
 
@@ -167,6 +201,21 @@ class Fusion:
             }
             fused[positions] = self._fuse(raw)
         return fused
+
+    def with_attributes(
+        self, vectors: Sequence[Mapping[str, Vector]], attributes: Sequence[Attributes]
+    ) -> list[Mapping[str, Vector]]:
+        """Raw vectors of items, with that of the attributes block where one is known.
+
+        It is derived and never stored: every re-fusion derives it anew.
+
+        Args:
+            vectors: {modality: raw vector} of each item.
+            attributes: of the same items.
+        """
+        if self.attributes is None:
+            return list(vectors)
+        return _joined(vectors, self.attributes.encode(attributes))
 
     def _fuse(self, raw: Mapping[str, Matrix]) -> Double:
         units = {
@@ -212,7 +261,9 @@ class Fusion:
 
     def save(self, folder: Path) -> None:
         """Write fusion.json and fusion.safetensors into `folder`, made if absent."""
-        files.save(folder, self.version, self.blocks, self.imputations, self.items)
+        files.save(
+            folder, self.version, self.blocks, self.imputations, self.items, self._vocabulary()
+        )
 
     @classmethod
     def load(cls, folder: Path) -> Fusion:
@@ -221,14 +272,18 @@ class Fusion:
         Raises:
             RejectedError: files are missing, of wrong shape, not finite, or not what was saved.
         """
-        version, blocks, imputations, items = files.load(folder)
-        fusion = cls(blocks, imputations, items)
+        version, blocks, imputations, items, vocabulary = files.load(folder)
+        fusion = cls(blocks, imputations, items, vocabulary)
         if fusion.version != version:
             raise RejectedError(
                 f"the fusion in {folder} says {version} but its content is {fusion.version}",
                 remedy="restore the folder or fit a new fusion",
             )
         return fusion
+
+    def _vocabulary(self) -> Vocabulary | None:
+        mapping = self.attributes.mapping if self.attributes is not None else None
+        return mapping if isinstance(mapping, Vocabulary) else None
 
     def _version(self) -> str:
         layout = [
@@ -242,6 +297,8 @@ class Fusion:
         for imputation in self.imputations:
             digest.update(json.dumps([imputation.target, imputation.sources]).encode())
             digest.update(np.ascontiguousarray(imputation.matrix).tobytes())
+        if self.attributes is not None:
+            digest.update(self.attributes.mapping.digest())
         kind = "fit" if any(self.items.values()) else "passthrough"
         return f"{kind}-{digest.hexdigest()[:12]}"
 
@@ -266,14 +323,30 @@ def _query_means(
 
 
 def _chunks(
-    samples: Sequence[Mapping[str, Vector]], dims: Mapping[str, int], *, exact: bool = False
+    samples: Sequence[Mapping[str, Vector]],
+    dims: Mapping[str, int],
+    attributes: Rows | None,
+    *,
+    exact: bool = False,
 ) -> Iterator[dict[str, Matrix]]:
     """Raw vectors by block, chunk by chunk; `exact` keeps items with different blocks apart."""
     for start in range(0, len(samples), _CHUNK):
         chunk = samples[start : start + _CHUNK]
+        if attributes is not None:
+            chunk = _joined(chunk, attributes.vectors(start, start + _CHUNK))
         for group in _by_presence(chunk, dims) if exact else [chunk]:
             rows = {n: [item[n] for item in group if n in item] for n in dims}
             yield {n: stack(n, dims[n], found) for n, found in rows.items() if found}
+
+
+def _joined(
+    vectors: Sequence[Mapping[str, Vector]], attributes: Sequence[Vector | None]
+) -> list[Mapping[str, Vector]]:
+    """Raw vectors of items, with that of their attributes where there is one."""
+    return [
+        {**present, ATTRIBUTES: vector} if vector is not None else present
+        for present, vector in zip(vectors, attributes, strict=True)
+    ]
 
 
 def _by_presence(
