@@ -101,6 +101,13 @@ class Dataset:
                     f"rows {int(rows.min())} to {int(rows.max())}, but there are {limit}",
                     field=f"{self.name}: {what}",
                 )
+        keys = self.user_index.astype(np.int64) * len(self.items) + self.item_index
+        if np.any(np.diff(keys) <= 0):
+            raise RejectedError(
+                "the pairs are not distinct and sorted by user, then item",
+                field=f"{self.name}: interactions",
+                remedy="build them with evaluation.datasets.pairs.clean_pairs",
+            )
         if not bool(np.all(np.isfinite(self.weights) & (self.weights > 0))):
             raise RejectedError(
                 "a weight is not a finite number above 0", field=f"{self.name}: weights"
@@ -126,7 +133,9 @@ class Dataset:
         users, items, weights = self.user_index, self.item_index, self.weights
         if where is not None:
             users, items, weights = users[where], items[where], weights[where]
-        return csr_matrix((weights, (users, items)), shape=(self.n_users, self.n_items))
+        starts = np.zeros(self.n_users + 1, dtype=np.int64)
+        np.cumsum(np.bincount(users, minlength=self.n_users), out=starts[1:])
+        return csr_matrix((weights, items, starts), shape=(self.n_users, self.n_items), copy=True)
 
     def summary(self) -> dict[str, object]:
         """Sizes and coverage, for the head of a report."""

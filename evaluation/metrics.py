@@ -28,13 +28,14 @@ from numpy.typing import NDArray
 
 from domain.errors import RejectedError
 from domain.vectors import Matrix
-from evaluation.splits.split import Evaluation, Mask
+from evaluation.splits.split import Evaluation, Mask, Sparse
 
 Scores: TypeAlias = Callable[[NDArray[np.int64]], NDArray[np.float32]]
 """Rows of users [n] -> scores of all items [n, n_items], higher is better, not NaN."""
 
 KS = (10, 20)
 BLOCK_BYTES = 64 * 2**20
+LOWEST = np.iinfo(np.int64).min
 ABSENT = -1
 """In a ranking: no candidate was left for this place."""
 
@@ -89,43 +90,72 @@ def evaluate(
     Raises:
         RejectedError: scores of the wrong shape or NaN.
     """
-    if not len(evaluation.users):
-        raise RejectedError(
-            "no user has a target", field=evaluation.name, remedy="use more data or another seed"
-        )
-    top = rank(scores, evaluation, k=max(ks), seed=seed)
-    return measure(top, evaluation, ks=ks, cold=cold, vectors=vectors)
+    (measured,) = evaluate_all(scores, [evaluation], ks=ks, seed=seed, cold=cold, vectors=vectors)
+    return measured
 
 
-def rank(scores: Scores, evaluation: Evaluation, *, k: int, seed: int = 0) -> NDArray[np.int32]:
-    """[n_users, k] rows of items, best first, for `evaluation.users`; ABSENT past the last."""
-    candidates = np.flatnonzero(evaluation.candidates)
-    n_items = len(evaluation.candidates)
-    users = evaluation.users
-    top = np.full((len(users), k), ABSENT, dtype=np.int32)
-    place_of_item = np.full(n_items, ABSENT, dtype=np.int64)
-    place_of_item[candidates] = np.arange(len(candidates))
-    lots = np.random.default_rng(seed).permutation(len(candidates)).astype(np.uint32)
-    block = max(1, BLOCK_BYTES // (8 * max(n_items, 1)))
-    for start in range(0, len(users), block):
-        rows = users[start : start + block].astype(np.int64)
+def evaluate_all(
+    scores: Scores,
+    evaluations: Sequence[Evaluation],
+    *,
+    ks: Sequence[int] = KS,
+    seed: int = 0,
+    cold: Mask | None = None,
+    vectors: Matrix | None = None,
+) -> list[Measured]:
+    """`evaluate` for several questions, in their order; a user is scored once for all of them."""
+    tops = rank_all(scores, evaluations, k=max(ks), seed=seed)
+    return [
+        measure(top, one, ks=ks, cold=cold, vectors=vectors)
+        for top, one in zip(tops, evaluations, strict=True)
+    ]
+
+
+def rank_all(
+    scores: Scores, evaluations: Sequence[Evaluation], *, k: int, seed: int = 0
+) -> list[NDArray[np.int32]]:
+    """Per evaluation [its users, k] rows of items, best first; ABSENT past the last candidate."""
+    for one in evaluations:
+        if not len(one.users):
+            raise RejectedError(
+                "no user has a target", field=one.name, remedy="use more data or another seed"
+            )
+    n_items = len(evaluations[0].candidates)
+    lots = np.random.default_rng(seed).permutation(n_items).astype(np.uint32)
+    tops = [np.full((len(one.users), k), ABSENT, dtype=np.int32) for one in evaluations]
+    columns = [np.flatnonzero(one.candidates) for one in evaluations]
+    everyone = np.unique(np.concatenate([one.users for one in evaluations])).astype(np.int64)
+    block = max(1, BLOCK_BYTES // (8 * n_items))
+    for start in range(0, len(everyone), block):
+        rows = everyone[start : start + block]
         found = np.asarray(scores(rows), dtype=np.float32)
         if found.shape != (len(rows), n_items):
             raise RejectedError(
                 f"scores of shape {found.shape}, expected {(len(rows), n_items)}",
-                field=evaluation.name,
+                field=evaluations[0].name,
             )
-        found = found[:, candidates]
         if np.isnan(found).any():
-            raise RejectedError("a score is NaN", field=evaluation.name)
+            raise RejectedError("a score is NaN", field=evaluations[0].name)
         keys = _ordered(found, lots, rows)
-        masked = evaluation.masked[rows].tocoo()
-        places = place_of_item[masked.col]
-        keys[masked.row[places >= 0], places[places >= 0]] = np.iinfo(np.int64).min
-        best = _largest(keys, min(k, len(candidates)))
-        chosen = candidates[best].astype(np.int32)
-        chosen[np.take_along_axis(keys, best, axis=1) == np.iinfo(np.int64).min] = ABSENT
-        top[start : start + len(rows), : chosen.shape[1]] = chosen
+        for one, candidates, top in zip(evaluations, columns, tops, strict=True):
+            here = np.isin(one.users, rows)
+            mine = np.searchsorted(rows, one.users[here])
+            top[here] = _top(keys[mine], one.masked[one.users[here]], candidates, k)
+    return tops
+
+
+def _top(
+    keys: NDArray[np.int64], masked: Sparse, candidates: NDArray[np.int64], k: int
+) -> NDArray[np.int32]:
+    """[n, k] rows of items with the largest keys [n, n_items], the masked ones left out."""
+    out = masked.tocoo()
+    keys[out.row, out.col] = LOWEST
+    keys = keys[:, candidates]
+    best = _largest(keys, min(k, len(candidates)))
+    top = np.full((len(keys), k), ABSENT, dtype=np.int32)
+    chosen = candidates[best]
+    chosen[np.take_along_axis(keys, best, axis=1) == LOWEST] = ABSENT
+    top[:, : chosen.shape[1]] = chosen
     return top
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import repeat
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,8 +52,7 @@ def rows_of_items(table: Table, column: str, known: dict[str, int]) -> NDArray[n
 
 
 def _rows(texts: list[str], known: dict[str, int]) -> NDArray[np.int64]:
-    get = known.get
-    return np.fromiter((get(text, -1) for text in texts), np.int64, count=len(texts))
+    return np.fromiter(map(known.get, texts, repeat(-1)), np.int64, count=len(texts))
 
 
 def clean_pairs(

@@ -138,7 +138,7 @@ def _reader(stream: io.TextIOBase, delimiter: str, *, quoting: bool) -> Rows:
 
 
 def _non_empty(reader: Rows) -> Iterator[list[str]]:
-    return (row for row in reader if row)
+    return filter(None, reader)
 
 
 def read_table(

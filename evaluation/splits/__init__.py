@@ -1,6 +1,51 @@
-"""Protocols: what a method may learn from, and what it is then asked."""
+"""Protocols: what a method may learn from, and what it is then asked.
 
+Every protocol is drawn by a seed; `PROTOCOLS` names them for the command line.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from evaluation.dataset import Dataset
+from evaluation.splits.by_part import given, temporal
 from evaluation.splits.item_cold import item_cold_start
 from evaluation.splits.split import SEEDS, Evaluation, Split
+from evaluation.splits.user_cold import user_cold_start
+from evaluation.splits.warm_up import warm_up
 
-__all__ = ["SEEDS", "Evaluation", "Split", "item_cold_start"]
+__all__ = [
+    "PROTOCOLS",
+    "SEEDS",
+    "Evaluation",
+    "Split",
+    "default_protocol",
+    "given",
+    "item_cold_start",
+    "temporal",
+    "user_cold_start",
+    "warm_up",
+]
+
+
+def _one(protocol: Callable[[Dataset, int], Split]) -> Callable[[Dataset, int], tuple[Split, ...]]:
+    return lambda dataset, seed: (protocol(dataset, seed),)
+
+
+PROTOCOLS: Mapping[str, Callable[[Dataset, int], tuple[Split, ...]]] = {
+    "item-cold": _one(item_cold_start),
+    "user-cold": _one(user_cold_start),
+    "user-cold-without-profile": lambda dataset, seed: (
+        user_cold_start(dataset, seed, profiles=False),
+    ),
+    "temporal": _one(temporal),
+    "warm-up": warm_up,
+    "given": _one(given),
+}
+"""Name -> (data set, seed) -> the splits to fit on: one, or one per number of revealed pairs."""
+
+
+def default_protocol(dataset: Dataset) -> str:
+    """The split that came with the data where there is one, else item cold start."""
+    brings_parts = dataset.given is not None and dataset.given.part is not None
+    return "given" if brings_parts else "item-cold"

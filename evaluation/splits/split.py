@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
 from domain.errors import RejectedError
+from evaluation.dataset import Dataset
 
 Sparse: TypeAlias = csr_matrix[np.float32]
 """[n_users, n_items] float32, stored values > 0."""
@@ -109,36 +110,81 @@ class Split:
 
 
 def question(
+    dataset: Dataset,
     name: str,
     stage: Stage,
-    targets: Sparse,
+    *,
+    targets: Mask,
     candidates: Mask,
-    everything: Sparse,
     history: Sparse,
+    never: Mask | None = None,
 ) -> Evaluation:
     """An evaluation of all users who have a target among the candidates.
 
     Args:
-        targets: held-out pairs; those outside the candidates are left out.
-        everything: all known positives; those that are no targets are masked.
+        targets: [n_interactions] bool, held-out pairs; those outside the candidates are left out.
+        candidates: [n_items] bool.
+        history: what a method may know of the users.
+        never: [n_interactions] bool, pairs that are not even masked: a method could not know.
     """
-    targets = keep_columns(targets, candidates)
-    users = np.flatnonzero(targets.getnnz(axis=1)).astype(np.int32)
-    masked = without(keep_columns(everything, candidates), targets)
-    return Evaluation(name, stage, users, candidates, masked, history, targets)
+    ranked = candidates[dataset.item_index]
+    found = dataset.matrix(targets & ranked)
+    masked = ranked & ~targets if never is None else ranked & ~targets & ~never
+    users = np.flatnonzero(np.diff(found.indptr)).astype(np.int32)
+    return Evaluation(name, stage, users, candidates, dataset.matrix(masked), history, found)
 
 
-def keep_columns(matrix: Sparse, columns: Mask) -> Sparse:
-    """The matrix with the entries of the other columns removed; same shape."""
-    coo = matrix.tocoo()
-    keep = columns[coo.col]
-    return csr_matrix((coo.data[keep], (coo.row[keep], coo.col[keep])), shape=matrix.shape)
+def trained_users(dataset: Dataset, train: Mask) -> Mask:
+    """[n_users] bool: users with a pair among `train` [n_interactions]."""
+    found = np.zeros(dataset.n_users, dtype=bool)
+    found[dataset.user_index[train]] = True
+    return found
 
 
-def without(matrix: Sparse, removed: Sparse) -> Sparse:
-    """The entries of `matrix` at places where `removed` stores nothing."""
-    width = matrix.shape[1]
-    coo, other = matrix.tocoo(), removed.tocoo()
-    keys = coo.row.astype(np.int64) * width + coo.col
-    keep = ~np.isin(keys, other.row.astype(np.int64) * width + other.col)
-    return csr_matrix((coo.data[keep], (coo.row[keep], coo.col[keep])), shape=matrix.shape)
+def trained_items(dataset: Dataset, train: Mask) -> Mask:
+    """[n_items] bool: items with a pair among `train` [n_interactions]."""
+    found = np.zeros(dataset.n_items, dtype=bool)
+    found[dataset.item_index[train]] = True
+    return found
+
+
+def warm_and_cold(
+    dataset: Dataset,
+    stage: Stage,
+    *,
+    targets: Mask,
+    warm: Mask,
+    cold: Mask,
+    history: Sparse,
+    never: Mask | None = None,
+) -> list[Evaluation]:
+    """The questions about warm and cold items, apart and in one ranking; see `item_cold_start`.
+
+    Questions without any target are left out.
+
+    Args:
+        targets: [n_interactions] bool.
+        warm, cold: [n_items] bool, the candidates of either kind.
+        never: see `question`.
+    """
+    of_cold = targets & cold[dataset.item_index]
+    of_warm = targets & warm[dataset.item_index]
+    asked = [
+        question(
+            dataset,
+            name,
+            stage,
+            targets=pairs,
+            candidates=candidates,
+            history=history,
+            never=never,
+        )
+        for name, pairs, candidates in (
+            ("cold", of_cold, cold),
+            ("warm", of_warm, warm),
+            ("overall", of_cold | of_warm, warm | cold),
+            ("warm among all", of_warm, warm | cold),
+            ("cold among all", of_cold, warm | cold),
+        )
+    ]
+    return [one for one in asked if len(one.users)]
