@@ -22,7 +22,15 @@ from domain.filters import Filters
 from domain.vectors import RANK, BlockMap, Vector
 from encoders import Fusion
 from index import ItemIndex
-from ranking import Projection, Query, prior, source_mean, user_vector, vector_query
+from ranking import (
+    Projection,
+    Query,
+    prior,
+    source_mean,
+    user_vector,
+    vector_query,
+    widened,
+)
 
 ALL = "all"
 
@@ -76,7 +84,7 @@ class Explorer:
                 remedy=f"it has {has}; use one of those, or all",
             )
         if ask.within == ALL:
-            query = vector_query(vector)
+            query = vector_query(space.rank.content_of(vector[None])[0])
             results = self._ranked(space, query, ask, [ask.item])
         else:
             results = self._within(space, ask.within, vector, ask, [ask.item])
@@ -158,7 +166,7 @@ class Explorer:
     ) -> list[dict[str, Any]]:
         hits = self._index.query(
             space.collection,
-            query.vector,
+            widened(query, space.rank).vector,
             limit=ask.limit,
             filters=ask.filters or None,
             exclude=exclude,

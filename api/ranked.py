@@ -12,7 +12,7 @@ import numpy as np
 from api.vectors import ItemVectors
 from encoders import Fusion
 from index import Hit
-from ranking import Projection, Query, explain
+from ranking import Explained, Projection, Query, RankSpace, explain
 
 NEW = "new"
 NOTHING_INDEXED = "nothing is indexed yet; publish items and wait until they are"
@@ -20,10 +20,12 @@ NOTHING_INDEXED = "nothing is indexed yet; publish items and wait until they are
 
 @dataclass(frozen=True, slots=True)
 class Space:
-    """A collection, the fusion that filled it, and the projection that queries it."""
+    """A collection, the fusion that filled it, the space of its rank vectors, and the projection
+    that queries it."""
 
     collection: str
     fusion: Fusion
+    rank: RankSpace
     projection: Projection
 
     def facts(self) -> dict[str, str]:
@@ -40,6 +42,8 @@ def explained(
 ) -> list[dict[str, Any]]:
     """Hits of a query on "rank", best first, each score split by modality block and bias.
 
+    A query on content alone is told by content alone.
+
     The order is that of the scores shown, which are the store's to within float32 rounding;
     equal ones are in order of id. A hit whose item is gone by now is left out.
     """
@@ -48,15 +52,16 @@ def explained(
     if not kept:
         return []
     matrix = np.stack([held[hit.id].vector for hit in kept])
-    told = explain(query, matrix, space.projection.layout)
+    if len(query.vector) == space.rank.content:
+        matrix = space.rank.content_of(matrix)
+    told = explain(query, matrix, space.rank.blocks)
     order = sorted(range(len(kept)), key=lambda at: (-told[at].score, kept[at].id))
     return [
-        _result(
+        result(
             rank,
             kept[at],
             held[kept[at].id].version,
-            told[at].score,
-            told[at].parts,
+            told[at],
             told[at].reason(set(kept[at].modalities)),
         )
         for rank, at in enumerate(order, 1)
@@ -66,30 +71,27 @@ def explained(
 def within(modality: str, hits: Sequence[Hit]) -> list[dict[str, Any]]:
     """Hits of one modality's own vectors: the cosine is the score and its only part."""
     return [
-        _result(rank, hit, hit.version, hit.score, {modality: hit.score}, modality)
+        result(rank, hit, hit.version, Explained(hit.score, {modality: hit.score}), modality)
         for rank, hit in enumerate(hits, 1)
     ]
 
 
-def newest(hits: Sequence[Hit]) -> list[dict[str, Any]]:
-    """Items for somebody of whom nothing is known: the newest first, without a score."""
-    return [_result(rank, hit, hit.version, 0.0, {}, NEW) for rank, hit in enumerate(hits, 1)]
-
-
-def _result(
-    rank: int, hit: Hit, version: int, score: float, parts: dict[str, float], reason: str
+def result(
+    rank: int, hit: Hit, version: int, told: Explained, reason: str, moved_by: str | None = None
 ) -> dict[str, Any]:
-    return {
+    """One RankedItem as plain values."""
+    found = {
         "rank": rank,
         "id": hit.id,
         "version": version,
         "title": hit.title,
-        "score": score,
-        "parts": parts,
+        "score": told.score,
+        "parts": told.parts,
         "reason": reason,
         "modalities": hit.modalities,
         "attributes": hit.attributes,
     }
+    return found if moved_by is None else {**found, "moved_by": moved_by}
 
 
 def answer_of(

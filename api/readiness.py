@@ -86,6 +86,6 @@ def _query(parts: Parts) -> str:
     if space is None:
         parts.index.ping()
         return "the index answers; nothing is indexed yet"
-    probe = np.full(space.fusion.dim, space.fusion.dim**-0.5, dtype=np.float32)
+    probe = np.full(space.rank.dim, space.rank.dim**-0.5, dtype=np.float32)
     hits = parts.index.query(space.collection, probe, limit=1)
     return f"{space.collection} answered, best hit {hits[0].id!r}" if hits else "no item is stored"

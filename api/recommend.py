@@ -9,25 +9,21 @@ from typing import Any
 
 import numpy as np
 
+from api.answer import Answers
 from api.models import Models
-from api.newest import Newest
 from api.problems import ProblemError, field_error, invalid_fields
-from api.ranked import NOTHING_INDEXED, Space, answer_of, explained, newest
+from api.ranked import NOTHING_INDEXED, Space, answer_of
 from api.schemas import RecommendRequest
+from api.seen import SEEN_AT_ONCE, Seen
 from api.spaces import Spaces
 from api.vectors import ItemVectors
 from catalog import Catalog, InteractionRecord, ItemState
 from domain.settings import RankingSettings
 from domain.users import User
-from encoders import profile_prompt
 from index import ItemIndex
-from ranking import history_vector, user_vector
+from ranking import history_vector, user_vector, widened
 
 DAY_S = 86_400.0
-SEEN_ITEMS = 10_000
-"""Interactions of a user that are looked through for what was seen."""
-
-NOTHING_KNOWN = "nothing is known of the user that ranks items, so these are the newest"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +32,7 @@ class Person:
 
     said: User
     interactions: Sequence[InteractionRecord]
-    seen: frozenset[str]
+    seen: Seen
 
 
 class Recommender:
@@ -58,7 +54,7 @@ class Recommender:
         self._spaces = spaces
         self._vectors = vectors
         self._settings = settings
-        self._newest = Newest(catalog, index)
+        self._answers = Answers(catalog=catalog, index=index, vectors=vectors, settings=settings)
 
     def recommend(self, ask: RecommendRequest) -> dict[str, Any]:
         """The answer as plain values, in the form of RankedAnswer.
@@ -79,35 +75,23 @@ class Recommender:
             return answer_of([], [NOTHING_INDEXED], None, started)
         notes: list[str] = []
         history, count, titles = self._history(space, ask.liked, person, notes)
-        prompt = profile_prompt(person.said, self._settings, titles)
-        embeddings = self._models.profile(prompt, owner=ask.user) if prompt else {}
+        embeddings = self._models.person(person.said, titles, ask.user)
         user = user_vector(
             space.fusion.blocks, embeddings, history, count, self._settings.profile_weight_k0
         )
-        query = space.projection.query(user)
-        exclude = {*ask.liked, *person.seen} if ask.exclude_seen else set()
-        if query.is_zero:
-            hits = self._newest.items(space.collection, ask.limit, ask.filters, exclude)
-            return answer_of(newest(hits), [*notes, NOTHING_KNOWN], space, started)
-        hits = self._index.query(
-            space.collection,
-            query.vector,
-            limit=ask.limit,
-            filters=ask.filters or None,
-            exclude=exclude,
-            exact=ask.exact,
+        query = widened(space.projection.query(user), space.rank)
+        return self._answers.ranked(
+            space, query, ask, person.seen, notes, now=time.time(), started=started
         )
-        return answer_of(explained(space, query, hits, self._vectors), notes, space, started)
 
     def _person(self, ask: RecommendRequest) -> Person:
         user, interactions = None, []
         if ask.user is not None:
             record = self._catalog.user(ask.user)
             user = record.user if record is not None else None
-            recent = self._settings.history_items
-            interactions = self._catalog.history(
-                ask.user, max(recent, SEEN_ITEMS) if ask.exclude_seen else recent
-            )
+            most = self._settings.history_items
+            most = max(most, SEEN_AT_ONCE) if ask.exclude_seen else most
+            interactions = self._catalog.history(ask.user, most)
             if user is None and not interactions:
                 raise ProblemError(
                     404,
@@ -124,8 +108,14 @@ class Recommender:
         return Person(
             said=said,
             interactions=interactions[: self._settings.history_items],
-            seen=frozenset(one.item for one in interactions),
+            seen=self._seen(ask, interactions),
         )
+
+    def _seen(self, ask: RecommendRequest, interactions: Sequence[InteractionRecord]) -> Seen:
+        if not ask.exclude_seen:
+            return Seen(self._catalog, ())
+        ids = {*ask.liked, *(one.item for one in interactions)}
+        return Seen(self._catalog, ids, ask.user if len(interactions) >= SEEN_AT_ONCE else None)
 
     def _history(
         self, space: Space, liked: Sequence[str], person: Person, notes: list[str]
@@ -143,7 +133,7 @@ class Recommender:
         if not used:
             return None, 0, []
         vector = history_vector(
-            np.stack([held[ids[at]].vector for at in used]),
+            space.rank.content_of(np.stack([held[ids[at]].vector for at in used])),
             [weights[at] for at in used],
             [ages_s[at] for at in used],
             self._settings.history_half_life_days * DAY_S,

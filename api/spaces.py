@@ -25,8 +25,8 @@ class Spaces:
         found = self._serving.current()
         if found is None:
             return None
-        collection, fusion = found
-        return Space(collection, fusion, self._projections.current(fusion))
+        collection, fusion, rank = found
+        return Space(collection, fusion, rank, self._projections.current(fusion))
 
     def use(self, work: Callable[[Space | None], T]) -> T:
         """Work with what serves now; once more when that collection was dropped meanwhile."""

@@ -264,6 +264,35 @@ class RankingSettings(Group):
         description="JSON list of countries whose national phone notation is looked for;"
         " international notation always is.",
     )
+    diversity: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="Strength of MMR where a request gives none; 0: by score alone.",
+    )
+    explore: float = Field(
+        0.0, ge=0, le=1, description="Share of an answer set aside for exploration by default."
+    )
+    explore_unknown: float = Field(
+        0.1, ge=0, le=1, description="At least this share for a user of whom nothing is known."
+    )
+    cold_share: float = Field(
+        0.5, ge=0, le=1, description="Share of what explores that is for items nobody touched."
+    )
+    explore_prior: float = Field(
+        10.0, gt=0, description="k: after so many interactions half of an item's variance is left."
+    )
+    explore_scale: float = Field(
+        1.0,
+        ge=0,
+        description="Standard deviations of the candidates' scores that an untried one varies by.",
+    )
+    near_cosine: float = Field(
+        0.98, gt=0, le=1, description="Above this cosine of content two items are near-duplicates."
+    )
+    near_duplicates: int = Field(
+        1, ge=0, description="Near-duplicates in one answer at most; 0: no limit."
+    )
 
 
 class Settings(BaseSettings):

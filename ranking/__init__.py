@@ -2,7 +2,9 @@
 
 from ranking.explain import BIAS, Explained, contributions, explain
 from ranking.layout import PARTS, FusionLike, Layout, layout_of, part_dims, rank_dim
-from ranking.projection import Projection, Query, prior, projection, vector_query
+from ranking.projection import Projection, prior, projection
+from ranking.query import Query, vector_query, widened
+from ranking.space import RankSpace, rank_space
 from ranking.store import ProjectionStore
 from ranking.user import UserVector, history_vector, source_mean, user_vector
 
@@ -15,6 +17,7 @@ __all__ = [
     "Projection",
     "ProjectionStore",
     "Query",
+    "RankSpace",
     "UserVector",
     "contributions",
     "explain",
@@ -24,7 +27,9 @@ __all__ = [
     "prior",
     "projection",
     "rank_dim",
+    "rank_space",
     "source_mean",
     "user_vector",
     "vector_query",
+    "widened",
 ]

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from domain.vectors import Matrix
+from domain.vectors import Matrix, Vector
 from ranking.layout import Layout
-from ranking.projection import Query
+from ranking.query import NOT_CONTENT, Query
+from ranking.space import CF, GRAPH
 
 BIAS = "bias"
 FINEST_STEP = -40
@@ -22,7 +23,8 @@ class Explained:
 
     Attributes:
         score: exactly sum(parts.values()), in any order of summation.
-        parts: {block name: contribution} for every block of the fused vector, then "bias".
+        parts: {block name: contribution} for every block of the fused vector, then "bias"; then,
+            of a rank vector, "cf" and "graph".
     """
 
     score: float
@@ -37,46 +39,68 @@ class Explained:
         told = {
             name: value
             for name, value in self.parts.items()
-            if name in modalities or (name == BIAS and value != 0.0)
+            if name in modalities or (name in (BIAS, CF, GRAPH) and value != 0.0)
         }
         return max(told or self.parts, key=self.parts.__getitem__)
 
 
 def contributions(query: Query, items: Matrix, layout: Layout) -> dict[str, NDArray[np.float64]]:
-    """What each part of u contributes through each block: {part: [n, n_blocks] float64}."""
-    starts = [start for start, _ in layout.values()]
+    """What each part of u contributes through each block: {part: [n, n_blocks] float64}.
+
+    "cf" and "graph" go through no block and are not there.
+    """
     exact = items.astype(np.float64)
     return {
-        part: np.add.reduceat(exact * vector.astype(np.float64), starts, axis=1)
+        part: _through_blocks(exact, vector.astype(np.float64), query.centre, layout)
         for part, vector in query.by_part.items()
+        if part not in (CF, GRAPH)
     }
 
 
+def _through_blocks(
+    items: NDArray[np.float64], asked: NDArray[np.float64], centre: Vector | None, layout: Layout
+) -> NDArray[np.float64]:
+    """What each block of each item contributes, [n, n_blocks]. Where the query is centred, a
+    block is too: what its mean would contribute, times the item's weight of content, is taken
+    off, and all of this together is the number that the query holds against that weight."""
+    starts = [start for start, _ in layout.values()]
+    length = _length(layout)
+    parts: NDArray[np.float64] = np.add.reduceat(items[:, :length] * asked[:length], starts, axis=1)
+    if centre is not None:
+        parts -= items[:, length : length + 1] * np.add.reduceat(asked[:length] * centre, starts)
+    return parts
+
+
+def _length(layout: Layout) -> int:
+    return max(stop for _, stop in layout.values())
+
+
 def explain(query: Query, items: Matrix, layout: Layout) -> list[Explained]:
-    """The score of each item, split by block and bias.
+    """The score of each item, split by content block, bias, collaborative part and graph.
 
     The parts are rounded to whole multiples of one power of two, small enough to be out of sight
     and large enough for every partial sum to be exact in float64. So the parts shown add up to the
     score shown, bit by bit, in any order and after a JSON round trip.
 
     Args:
-        items: [n, rank_dim] float32, the items' fused vectors.
-        layout: the blocks in order of position; they cover the whole vector.
+        items: [n, dim] float32: rank vectors, or content vectors alone. The query is as long.
+        layout: the content blocks in order of position.
     """
     if len(items) == 0:
         return []
     exact = items.astype(np.float64)
     asked = np.zeros(items.shape[1])
     for part, vector in query.by_part.items():
-        if part != "one":
+        if part not in NOT_CONTENT:
             asked += vector
-    parts = np.zeros((len(items), len(layout) + 1))
-    starts = [start for start, _ in layout.values()]
-    parts[:, :-1] = np.add.reduceat(exact * asked, starts, axis=1)
-    if "one" in query.by_part:
-        parts[:, -1] = exact @ query.by_part["one"].astype(np.float64)
+    told = NOT_CONTENT if items.shape[1] > _length(layout) else NOT_CONTENT[:1]
+    parts = np.zeros((len(items), len(layout) + len(told)))
+    parts[:, : len(layout)] = _through_blocks(exact, asked, query.centre, layout)
+    for column, part in enumerate(told, len(layout)):
+        if part in query.by_part:
+            parts[:, column] = exact @ query.by_part[part].astype(np.float64)
     parts = on_a_grid(parts)
-    names = [*layout, BIAS]
+    names = [*layout, BIAS, CF, GRAPH][: parts.shape[1]]
     scores = parts.sum(axis=1).tolist()
     rows = parts.tolist()
     return [

@@ -15,29 +15,12 @@ from safetensors.numpy import load_file, save_file
 from domain.errors import RejectedError
 from domain.vectors import BlockMap, Matrix, Vector
 from ranking.layout import PARTS, SOURCE_BLOCKS, FusionLike, Layout, layout_of, part_dims, rank_dim
+from ranking.query import Query
 from ranking.user import UserVector
 
 FORMAT = 1
 WEIGHTS_FILE = "projection.safetensors"
 FACTS_FILE = "projection.json"
-
-
-@dataclass(frozen=True, slots=True)
-class Query:
-    """A^T u, ready for one inner-product search.
-
-    Attributes:
-        vector: [rank_dim] float32, the sum of `by_part`.
-        by_part: {part of u: [rank_dim] float32}, what each part contributes.
-    """
-
-    vector: Vector
-    by_part: dict[str, Vector]
-
-    @property
-    def is_zero(self) -> bool:
-        """Whether it prefers nothing: no search can rank by it."""
-        return not np.any(self.vector)
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,8 +215,3 @@ def _into_block(block: BlockMap, dim: int) -> Matrix:
     matrix = np.zeros((block.mean.shape[0], dim), dtype=np.float32)
     matrix[:, block.start : block.stop] = block.projection * np.float32(block.weight)
     return matrix
-
-
-def vector_query(vector: Vector) -> Query:
-    """A ready fused vector, [rank_dim] float32, as a query: an item's own, or an example's."""
-    return Query(vector, {"history": vector})

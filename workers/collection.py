@@ -11,7 +11,9 @@ from domain.log import logger
 from domain.settings import Settings
 from domain.vectors import RANK
 from encoders import Fusion, FusionStore, collection_fingerprint
+from encoders.attributes import ATTRIBUTES
 from index import ItemIndex, collection_name
+from ranking import RankSpace, rank_space
 from workers.collection_registry import CollectionRecord, Registry
 
 LOOK_AGAIN_S = 10.0
@@ -27,12 +29,14 @@ class Active:
     Attributes:
         fingerprint: of encoders, fusion and generation; written with every point and ledger row.
         encoders: fingerprint of the item encoders alone.
+        space: of its rank vectors.
     """
 
     collection: str
     fusion: Fusion
     fingerprint: str
     encoders: str
+    space: RankSpace
 
 
 def registry_of(settings: Settings) -> Registry:
@@ -61,9 +65,13 @@ class Collections:
             RejectedError: a weight that is unknown or not above 0.
         """
         self._alias = settings.index.alias
-        self._passthrough = Fusion.passthrough(dims, settings.fusion.weights)
+        self._passthrough = Fusion.passthrough(
+            {**dims, ATTRIBUTES: settings.fusion.block_dim}, settings.fusion.weights
+        )
         self._index = index
         self._dims = dict(dims)
+        self._factors = settings.ranking.factors
+        self._graph = settings.ranking.graph_dim
         self.encoders = encoders_fingerprint
         self.fusions = fusion_store
         self.registry = registry_of(settings)
@@ -80,7 +88,7 @@ class Collections:
             RetryableError: the index does not answer, or the fusion is missing on disk.
         """
         record = self.registry.writing(self.encoders)
-        if record is None:
+        if record is None or not record.factors:
             record = self._begin()
         held = self._held
         if held is None or held.collection != record.collection:
@@ -98,7 +106,7 @@ class Collections:
 
     def ensure(self, active: Active) -> None:
         """Make the collection if it is not there. Raises RetryableError."""
-        self._index.ensure(active.collection, {RANK: active.fusion.dim, **self._dims})
+        self._index.ensure(active.collection, {RANK: active.space.dim, **self._dims})
 
     def record(
         self, fusion: Fusion, *, replaces: str | None, copied: bool, fresh: bool = False
@@ -110,7 +118,9 @@ class Collections:
         """
         generation, known = 1, self.registry.records() if fresh else {}
         while True:
-            version = fusion.version if generation == 1 else f"{fusion.version}#{generation}"
+            version = f"{fusion.version}+f{self._factors}g{self._graph}"
+            if generation > 1:
+                version = f"{version}#{generation}"
             fingerprint = collection_fingerprint(self.encoders, version)
             collection = collection_name(self._alias, fingerprint)
             if collection not in known:
@@ -125,6 +135,8 @@ class Collections:
             replaces=replaces,
             copied=copied,
             made_at=time.time(),
+            factors=self._factors,
+            graph=self._graph,
         )
 
     def passthrough(self) -> Fusion:
@@ -170,8 +182,14 @@ def opened(record: CollectionRecord, fusions: FusionStore) -> Active:
     """A collection with its fusion.
 
     Raises:
-        RetryableError: the fusion is missing or damaged on disk.
+        RetryableError: the fusion is missing or damaged on disk, or an older Firstlight made it.
     """
+    if not record.factors:
+        raise RetryableError(
+            f"collection {record.collection} is of an older Firstlight, without collaborative"
+            " factors",
+            remedy="run `firstlight reindex`",
+        )
     try:
         fusion = fusions.get(record.fusion)
     except RejectedError as error:
@@ -179,4 +197,5 @@ def opened(record: CollectionRecord, fusions: FusionStore) -> Active:
             f"the fusion of collection {record.collection} cannot be read: {error.message}",
             remedy="restore the artifacts folder or run `firstlight reindex`",
         ) from None
-    return Active(record.collection, fusion, record.fingerprint, record.encoders)
+    space = rank_space(fusion.blocks, record.factors, record.graph)
+    return Active(record.collection, fusion, record.fingerprint, record.encoders, space)

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+import numpy as np
+
 from catalog import Catalog, ItemState
 from domain.errors import PermanentError
 from domain.log import logger
 from domain.vectors import RANK, Vector
 from encoders import Fusion
+from encoders.attributes import ATTRIBUTES
 from index import ItemIndex, ItemPoint, StoredItem
 from workers.collection import Active
 
@@ -30,7 +33,8 @@ class Copier:
         self._index = index
         self._source = source
         self._target = target
-        self._raw = [block.name for block in target.fusion.blocks]
+        stored = (block.name for block in target.fusion.blocks if block.name != ATTRIBUTES)
+        self._raw = list(stored)
 
     def all(self) -> int:
         """Copy everything `source` holds; the number of items written. Repeatable."""
@@ -73,7 +77,11 @@ class Copier:
         return {point.id for point in points} - {item_id for item_id, _ in gone}
 
     def _points(self, items: Sequence[StoredItem]) -> Iterator[ItemPoint]:
-        for item, rank in _fused(self._target.fusion, items):
+        fused = _fused(self._target.fusion, items)
+        if not fused:
+            return
+        ranks = self._target.space.compose(np.stack([content for _, content in fused]))
+        for (item, _), rank in zip(fused, ranks, strict=True):
             yield ItemPoint(
                 id=item.id,
                 version=item.version,
@@ -82,20 +90,24 @@ class Copier:
                 title=item.title,
                 fingerprint=self._target.fingerprint,
                 indexed_at=item.indexed_at,
+                expires_at=item.expires_at,
             )
 
 
 def _fused(fusion: Fusion, items: Sequence[StoredItem]) -> list[tuple[StoredItem, Vector]]:
-    """Each item with its rank vector; an item the fusion refuses is left for an encoder."""
+    """Each item with its content vector; an item the fusion refuses is left for an encoder."""
     items = [item for item in items if item.vectors]
+    raw = fusion.with_attributes(
+        [item.vectors for item in items], [item.attributes for item in items]
+    )
     try:
-        return list(zip(items, fusion.fuse_many([item.vectors for item in items]), strict=True))
+        return list(zip(items, fusion.fuse_many(raw), strict=True))
     except PermanentError:
         pass
     found = []
-    for item in items:
+    for item, vectors in zip(items, raw, strict=True):
         try:
-            found.append((item, fusion.fuse(item.vectors)))
+            found.append((item, fusion.fuse(vectors)))
         except PermanentError as error:
             log.warning("not_copied", item=item.id, version=item.version, reason=str(error))
     return found

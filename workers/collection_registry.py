@@ -41,6 +41,8 @@ class CollectionRecord:
         replaces: the collection that was served when this one was made; kept for rollback.
         copied: filled by re-fusing what `replaces` holds, not by encoding again.
         made_at: seconds since 1970; when it was made, or chosen to take over the alias.
+        factors, graph: numbers of its rank vectors beyond the content, see ranking/space.py;
+            0 where an older Firstlight made it, whose rank vectors were content alone.
     """
 
     collection: str
@@ -51,6 +53,8 @@ class CollectionRecord:
     replaces: str | None
     copied: bool
     made_at: float
+    factors: int = 0
+    graph: int = 0
 
 
 class Registry:

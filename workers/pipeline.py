@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+import numpy as np
 from structlog.contextvars import bound_contextvars
 
 from catalog import (
@@ -240,10 +241,13 @@ class Pipeline:
         if not works:
             return {}
         try:
-            fused = list(active.fusion.fuse_many([work.vectors for work in works]))
+            fused = list(active.fusion.fuse_many(_raw(works, active)))
         except PermanentError:
             fused = self._fuse_each(works, active)
             works = [work for work in works if work.outcome is None]
+        if not works:
+            return {}
+        ranks = active.space.compose(np.stack(fused))
         now = time.time()
         return {
             work.pair.id: ItemPoint(
@@ -254,15 +258,16 @@ class Pipeline:
                 title=work.item.title,
                 fingerprint=active.fingerprint,
                 indexed_at=now,
+                expires_at=work.item.expires_at.timestamp() if work.item.expires_at else None,
             )
-            for work, vector in zip(works, fused, strict=True)
+            for work, vector in zip(works, ranks, strict=True)
         }
 
     def _fuse_each(self, works: Sequence[Work], active: Active) -> list[Vector]:
         fused = []
-        for work in works:
+        for work, vectors in zip(works, _raw(works, active), strict=True):
             try:
-                fused.append(active.fusion.fuse(work.vectors))
+                fused.append(active.fusion.fuse(vectors))
             except PermanentError as error:
                 work.die(error)
         return fused
@@ -336,6 +341,12 @@ class Pipeline:
 
 def _inputs(work: Work) -> ItemInputs:
     return ItemInputs(render_item(work.item), work.contents("image"), work.contents("audio"))
+
+
+def _raw(works: Sequence[Work], active: Active) -> list[Mapping[str, Vector]]:
+    return active.fusion.with_attributes(
+        [work.vectors for work in works], [work.item.attributes for work in works]
+    )
 
 
 @contextmanager

@@ -10,16 +10,18 @@ from domain.errors import RetryableError
 from domain.settings import Settings
 from encoders import Fusion, FusionStore
 from index import ItemIndex
+from ranking import RankSpace
 from workers.collection import opened, registry_of
 
 LOOK_EVERY_S = 1.0
 
 
 class Served(NamedTuple):
-    """A collection and the fusion that filled it."""
+    """A collection, the fusion that filled it, and the space of its rank vectors."""
 
     collection: str
     fusion: Fusion
+    space: RankSpace
 
 
 class Serving:
@@ -100,4 +102,5 @@ class Serving:
                 f"the index serves {collection}, and how it was made is not in the data directory",
                 remedy="use the data directory the workers use, or run `firstlight reindex`",
             )
-        return Served(collection, opened(record, self._fusions).fusion)
+        found = opened(record, self._fusions)
+        return Served(collection, found.fusion, found.space)

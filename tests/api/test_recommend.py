@@ -71,7 +71,7 @@ def test_any_mix_of_who_asks_is_ranked_and_every_score_is_the_sum_of_its_parts(f
     assert [one["rank"] for one in found["results"]] == list(range(1, len(scores) + 1))
     for one in found["results"]:
         assert sum(one["parts"].values()) == one["score"]
-        assert list(one["parts"]) == ["text", "image", "audio", "bias"]
+        assert list(one["parts"]) == ["text", "image", "audio", "bias", "cf", "graph"]
         assert one["reason"] in one["modalities"]
     assert found["model"]["projection"].startswith("prior-")
 
@@ -82,9 +82,10 @@ def test_scores_agree_with_the_inner_product_of_what_is_stored(filled):
     stored = filled.parts.index.fetch(
         space.collection, [f"i{n:02}" for n in range(12)], with_vectors=[RANK]
     )
-    query = stored["i03"].vectors[RANK]
+    (query,) = space.rank.content_of(stored["i03"].vectors[RANK][None])
     for one in found["results"]:
-        assert abs(float(stored[one["id"]].vectors[RANK] @ query) - one["score"]) < 1e-4
+        (content,) = space.rank.content_of(stored[one["id"]].vectors[RANK][None])
+        assert abs(float(content @ query) - one["score"]) < 1e-4
 
 
 def test_what_was_seen_or_liked_stays_out_unless_asked_for(filled):
@@ -232,13 +233,17 @@ def test_a_projection_published_while_it_runs_changes_the_ranking_as_computed_by
     space = service.parts.spaces.current()
     ids = [f"p{n}" for n in range(6)]
     stored = service.parts.index.fetch(space.collection, ids, with_vectors=[RANK])
+    content = {
+        item_id: space.rank.content_of(item.vectors[RANK][None])[0]
+        for item_id, item in stored.items()
+    }
     before = service.recommend(liked=["p0"], exclude_seen=False)
     assert before["results"][0]["id"] == "p0"
     # History is turned around, and p4 has a bias that outweighs everything.
     dim = rank_dim(space.fusion.blocks)
     matrices = {
         "history": -np.eye(dim, dtype=np.float32),
-        "one": 3.0 * stored["p4"].vectors[RANK][None, :],
+        "one": 3.0 * content["p4"][None, :],
     }
     made = projection(space.fusion, matrices)
     store = ProjectionStore(service.settings.data_dir / "artifacts" / "projection")
@@ -246,10 +251,7 @@ def test_a_projection_published_while_it_runs_changes_the_ranking_as_computed_by
     after = service.recommend(liked=["p0"], exclude_seen=False)
     assert after["model"]["projection"] == made.version
     by_hand = {
-        item_id: float(
-            -stored["p0"].vectors[RANK] @ stored[item_id].vectors[RANK]
-            + 3.0 * stored["p4"].vectors[RANK] @ stored[item_id].vectors[RANK]
-        )
+        item_id: float(-content["p0"] @ content[item_id] + 3.0 * content["p4"] @ content[item_id])
         for item_id in ids
     }
     assert [one["id"] for one in after["results"]] == sorted(ids, key=lambda i: -by_hand[i])

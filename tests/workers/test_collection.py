@@ -30,6 +30,8 @@ def record(name: str, **fields: Any) -> CollectionRecord:
         "replaces": None,
         "copied": False,
         "made_at": 1.0,
+        "factors": 128,
+        "graph": 64,
     }
     return CollectionRecord(**{**values, **fields})
 
@@ -37,11 +39,12 @@ def record(name: str, **fields: Any) -> CollectionRecord:
 def test_the_first_worker_makes_the_collection_and_the_alias(shop: Shop) -> None:
     active = shop.held.collections.active()
     assert active.fusion.version.startswith("passthrough-")
-    assert active.fingerprint == collection_fingerprint("topics", active.fusion.version)
+    vectors = f"{active.fusion.version}+f128g64"
+    assert active.fingerprint == collection_fingerprint("topics", vectors)
     assert active.collection == f"{shop.settings.index.alias}-{active.fingerprint}"
     assert shop.held.index.serving() == active.collection
     assert shop.held.index.info(active.collection).dims == {
-        "rank": 26,
+        "rank": active.space.dim,
         "text": 12,
         "image": 8,
         "audio": 6,

@@ -20,6 +20,7 @@ from PIL import Image
 from catalog import ItemState, Pair
 from domain.errors import FirstlightError, RejectedError, RetryableError
 from domain.events import ItemCreated
+from ranking import vector_query, widened
 from workers import collection_settle, runtime, serving
 from workers.collection_fit import fit_fusion
 from workers.collection_settle import settle
@@ -231,9 +232,10 @@ def test_a_refit_beside_writers_deleters_and_readers_loses_and_revives_nothing(
     def read(turn: int) -> None:
         found = reader.current()
         assert found is not None
-        collection, fusion = found
+        collection, fusion, space = found
         assert shop.held.index.fetch(collection, sorted(steady)).keys() == steady
-        query = fusion.fuse({"text": shop.encoders.text_of("query topic1")})
+        fused = fusion.fuse({"text": shop.encoders.text_of("query topic1")})
+        query = widened(vector_query(fused), space).vector
         assert shop.held.index.query(collection, query, limit=5)
 
     threads = [go_on(work) for work in (write, write, delete, read)]
@@ -407,15 +409,15 @@ def test_real_encoders_are_fitted_with_text_and_pictures(
     fit = fit_fusion(held, lambda due: None)
     assert fit is not None
     assert fit.copied == 40
-    collection, fusion = Serving(settings, held.index, held.collections.fusions).current() or (
-        pytest.fail("nothing served")
-    )
+    serving = Serving(settings, held.index, held.collections.fusions)
+    collection, fusion, space = serving.current() or pytest.fail("nothing served")
     assert fusion.items == {"text": 40, "image": 40, "audio": 0}
     blocks = {block.name: block for block in fusion.blocks}
     assert blocks["image"].query_means["image_text"].shape == (tiny_encoders.dims["image"],)
     (vector,) = tiny_encoders.text.encode(["7 birds"])
     assert not isinstance(vector, FirstlightError)
-    hits = held.index.query(collection, fusion.fuse({"text": vector}), limit=3)
+    query = widened(vector_query(fusion.fuse({"text": vector})), space).vector
+    hits = held.index.query(collection, query, limit=3)
     assert len(hits) == 3
     held.fetcher.close()
     held.catalog.close()

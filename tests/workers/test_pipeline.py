@@ -18,6 +18,7 @@ from domain.settings import load_settings
 from domain.vectors import RANK
 from encoders import Fusion, ItemInputs
 from index import ItemIndex
+from ranking import RankSpace, rank_space
 from tests.fixtures.worker import DIM, HashEncoders
 from workers.isolation import Isolation
 from workers.pipeline import Pipeline
@@ -34,6 +35,7 @@ class Active:
     collection: str
     fusion: Fusion
     fingerprint: str
+    space: RankSpace
 
 
 class FixedCollections:
@@ -45,8 +47,9 @@ class FixedCollections:
 
     def make(self, collection: str) -> Active:
         fusion = Fusion.passthrough(HashEncoders.dims, {})
-        self.index.ensure(collection, {RANK: fusion.dim, **HashEncoders.dims})
-        return Active(collection, fusion, collection.removeprefix("items-"))
+        space = rank_space(fusion.blocks, 4, 2)
+        self.index.ensure(collection, {RANK: space.dim, **HashEncoders.dims})
+        return Active(collection, fusion, collection.removeprefix("items-"), space)
 
     def active(self) -> Active:
         return self.current
@@ -141,7 +144,7 @@ def test_an_item_is_searchable_and_its_record_says_how(bench: Bench) -> None:
     assert found.title == "A film"
     assert found.attributes == {"year": 1999}
     assert {name: len(vector) for name, vector in found.vectors.items()} == {
-        RANK: 3 * DIM,
+        RANK: 3 * DIM + 1 + 4 + 1 + 2,
         "text": DIM,
         "image": DIM,
     }

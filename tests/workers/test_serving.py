@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from domain.errors import RetryableError
+from ranking import vector_query, widened
 from workers import serving
 from workers.collection_fit import fit_fusion
 
@@ -22,9 +23,10 @@ def test_nothing_is_served_before_the_first_collection(shop: Shop) -> None:
 
 def test_the_pair_behind_the_alias_is_served(shop: Shop) -> None:
     active = shop.held.collections.active()
-    collection, fusion = shop.serving().current() or pytest.fail("nothing served")
+    collection, fusion, space = shop.serving().current() or pytest.fail("nothing served")
     assert collection == active.collection
     assert fusion.version == active.fusion.version
+    assert space == active.space
 
 
 def test_a_swap_is_followed_by_collection_and_fusion_together(
@@ -42,7 +44,8 @@ def test_a_swap_is_followed_by_collection_and_fusion_together(
     assert after is not None
     assert after.collection != before.collection
     assert after.fusion.version.startswith("fit-")
-    query = before.fusion.fuse({"text": shop.encoders.text_of("i1 topic")})
+    fused = before.fusion.fuse({"text": shop.encoders.text_of("i1 topic")})
+    query = widened(vector_query(fused), before.space).vector
     assert len(shop.held.index.query(before.collection, query, limit=5)) == 5
 
 

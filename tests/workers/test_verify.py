@@ -31,8 +31,9 @@ def point(shop: Shop, item_id: str, version: int, **fields: Any) -> None:
     """Write a point behind the ledger's back."""
     active = shop.held.collections.active()
     text = shop.encoders.text_of(item_id)
+    (rank,) = active.space.compose(active.fusion.fuse({"text": text})[None])
     values = {
-        "vectors": {RANK: active.fusion.fuse({"text": text}), "text": text},
+        "vectors": {RANK: rank, "text": text},
         "fingerprint": active.fingerprint,
     }
     shop.held.index.upsert(active.collection, [ItemPoint(item_id, version, **{**values, **fields})])
