@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from api.examples import Example
@@ -10,7 +11,9 @@ from api.profiles import ProfileCache
 from domain.errors import FirstlightError, RetryableError
 from domain.log import logger
 from domain.settings import Settings
+from domain.users import User
 from domain.vectors import Vector
+from encoders import demographics_part, profile_prompt
 
 if TYPE_CHECKING:
     from encoders import EncodedItem, EncoderReport, Encoders
@@ -97,6 +100,27 @@ class Models:
         if found is None:
             found = self.words().encode_profile(prompt)
             self._profiles.put(prompt, owner, found)
+        return found
+
+    def person(
+        self, user: User, titles: Sequence[str] = (), owner: str | None = None
+    ) -> dict[str, Vector]:
+        """What is said of a person, by part of the user vector: text, image_text, profile,
+        demographics; what is not known is not there.
+
+        Args:
+            titles: of the items that they had to do with last, newest first.
+            owner: the stored user that this is.
+
+        Raises:
+            RetryableError: the models are not there.
+        """
+        settings = self._settings.ranking
+        prompt = profile_prompt(user, settings, titles)
+        found = dict(self.profile(prompt, owner)) if prompt else {}
+        declared = demographics_part(user, settings)
+        if declared is not None:
+            found["demographics"] = declared
         return found
 
     def forget(self, owner: str) -> int:

@@ -18,6 +18,9 @@ Matrix: TypeAlias = NDArray[np.float32]
 RANK = "rank"
 """Name of the fused vector, the one recommendation searches (DOT)."""
 
+DEMOGRAPHICS_DIM = 64
+"""Length of the part of the user vector that demographics are hashed into."""
+
 
 @dataclass(frozen=True, slots=True)
 class BlockMap:

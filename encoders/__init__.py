@@ -7,6 +7,7 @@ import os
 # (docs/decisions/0002-batching.md).
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
+from encoders.demographics import demographics_part, demographics_vector
 from encoders.encoder import Encoder, Pending
 from encoders.encoders import ALL, EncoderReport, Encoders
 from encoders.fusion import Fusion, FusionStore, collection_fingerprint
@@ -29,6 +30,8 @@ __all__ = [
     "Pack",
     "Pending",
     "collection_fingerprint",
+    "demographics_part",
+    "demographics_vector",
     "profile_prompt",
     "render_item",
     "render_profile",

@@ -75,11 +75,14 @@ def scrubbed(user: User, regions: Sequence[str] = REGIONS) -> User:
         update={
             "profile": scrub(_cut(user.profile, 2 * WORDS_CHARS), regions),
             "interests": [scrub(one, regions) for one in user.interests],
-            "demographics": {
-                name: _scrubbed_value(value, regions) for name, value in user.demographics.items()
-            },
+            "demographics": scrubbed_facts(user.demographics, regions),
         }
     )
+
+
+def scrubbed_facts(facts: Mapping[str, Any], regions: Sequence[str] = REGIONS) -> dict[str, Any]:
+    """Demographics without personal data; a value that was nothing else is left as ""."""
+    return {name: _scrubbed_value(value, regions) for name, value in facts.items()}
 
 
 def _scrubbed_value(value: Any, regions: Sequence[str]) -> Any:

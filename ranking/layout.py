@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Protocol, TypeAlias
 
-from domain.vectors import BlockMap
+from domain.vectors import DEMOGRAPHICS_DIM, BlockMap
 
-PARTS = ("text", "image_text", "profile", "history", "one")
-"""The parts of the user vector u = [text; image_text; profile; history; 1], in order."""
+PARTS = ("text", "image_text", "profile", "demographics", "history", "one")
+"""The parts of the user vector u = [text; image_text; profile; demographics; history; 1]."""
 
 SOURCE_BLOCKS = {"text": "text", "image_text": "image"}
 """Which block a profile part reaches without training: the one whose encoder shares its space."""
@@ -46,4 +46,9 @@ def part_dims(blocks: Sequence[BlockMap]) -> Mapping[str, int]:
     """Length of every part of u that follows from the fusion; "profile" is the user model's own."""
     raw = {block.name: block.mean.shape[0] for block in blocks}
     reached = {part: raw[name] for part, name in SOURCE_BLOCKS.items() if name in raw}
-    return {**reached, "history": rank_dim(blocks), "one": 1}
+    return {
+        **reached,
+        "demographics": DEMOGRAPHICS_DIM,
+        "history": rank_dim(blocks),
+        "one": 1,
+    }

@@ -44,10 +44,13 @@ def user_vector(
     reaches, so that the prior A0, which is P, sends it to the unit-length block that an item with
     the same words would have. Together the profile parts reach a vector of unit length, as
     history does, so that rho weighs equals. Where only one of the two is known, it has weight 1.
+    Demographics count as profile, but by themselves they say too little to take weight from
+    history.
 
     Args:
         embeddings: any of "text" (the items' text encoder on the profile), "image_text" (the CLIP
-            text tower on it), "profile" (the user model on it), each [d_part] float32.
+            text tower on it), "profile" (the user model on it), "demographics" (their hashed
+            tokens), each [d_part] float32.
         history: [rank_dim] float32 of `history_vector`, or None.
         history_count: n, how many items the history holds.
         k0: how slowly history takes over from the profile, > 0.
@@ -59,8 +62,7 @@ def user_vector(
     }
     known = history is not None and float(np.linalg.norm(history)) > TINY
     rho = k0 / (k0 + history_count) if known else 1.0
-    if not profile:
-        rho = 0.0
+    share_of_history = 1.0 - rho if set(profile) - {"demographics"} else 1.0
     reach = np.sqrt(
         sum(b.weight**2 for b in blocks for p in profile if SOURCE_BLOCKS.get(p) == b.name)
     )
@@ -69,7 +71,7 @@ def user_vector(
         for name, part in profile.items()
     }
     if known and history is not None:
-        parts["history"] = (history * (1.0 - rho)).astype(np.float32)
+        parts["history"] = (history * share_of_history).astype(np.float32)
     parts["one"] = np.ones(1, dtype=np.float32)
     return UserVector(parts)
 

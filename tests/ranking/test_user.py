@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from domain.errors import RejectedError
+from domain.vectors import DEMOGRAPHICS_DIM
 from ranking import (
     UserVector,
     history_vector,
@@ -167,3 +168,28 @@ def test_history_that_is_empty_or_cancels_is_missing():
     assert history_vector(np.zeros((0, 3), dtype=np.float32), [], [], DAY) is None
     opposite = np.array([[1, 0], [-1, 0]], dtype=np.float32)
     assert history_vector(opposite, [1.0, 1.0], [0.0, 0.0], DAY) is None
+
+
+def demographics(seed=9):
+    return unit(np.random.default_rng(seed).normal(size=DEMOGRAPHICS_DIM)).astype(np.float32)
+
+
+def test_demographics_reach_nothing_until_they_are_learned(fusion):
+    user = user_vector(fusion.blocks, {"demographics": demographics()}, None, 0, 3.0)
+    assert not user.is_empty
+    assert prior(fusion).query(user).is_zero
+    learned = np.ones((DEMOGRAPHICS_DIM, rank_dim(fusion.blocks)), dtype=np.float32)
+    query = projection(fusion, {"demographics": learned}).query(user)
+    assert np.allclose(query.vector, demographics() @ learned, atol=1e-5)
+
+
+def test_demographics_alone_take_no_weight_from_history_but_lose_it_as_history_grows(fusion):
+    history = unit(np.arange(1, rank_dim(fusion.blocks) + 1)).astype(np.float32)
+    user = user_vector(fusion.blocks, {"demographics": demographics()}, history, 9, 3.0)
+    assert np.allclose(user.parts["history"], history)
+    assert np.allclose(user.parts["demographics"], 0.25 * demographics(), atol=1e-6)
+
+
+def test_demographics_of_another_length_are_refused(fusion):
+    with pytest.raises(RejectedError, match="demographics"):
+        projection(fusion, {"demographics": np.ones((3, rank_dim(fusion.blocks)), np.float32)})
