@@ -102,7 +102,8 @@ def test_workers_with_other_encoders_write_elsewhere_and_do_not_move_the_alias(
     newer.held.collections.active()
     assert [line["remedy"] for line in said] == ["run `firstlight reindex`"]
     assert writing.collection != before.collection
-    assert writing.fusion.dim == 12
+    dims = {block.name: block.dim for block in writing.fusion.blocks}
+    assert dims == {"attributes": dims["attributes"], "text": 5, "image": 4, "audio": 3}
     assert shop.held.index.serving() == before.collection
     assert shop.held.collections.active() == before
 
