@@ -171,6 +171,7 @@ class Explorer:
             filters=ask.filters or None,
             exclude=exclude,
             exact=ask.exact,
+            live_at=time.time(),
         )
         return explained(space, query, hits, self._vectors)
 
@@ -191,6 +192,7 @@ class Explorer:
             filters=filters,
             exclude=exclude,
             exact=ask.exact,
+            live_at=time.time(),
         )
         return within(modality, hits)
 

@@ -1,13 +1,12 @@
-"""Items for somebody of whom nothing is known: the newest."""
+"""Items by how new they are: for somebody of whom nothing is known, and to be tried out."""
 
 from __future__ import annotations
 
-from collections.abc import Collection
-
+from api.seen import Seen
 from catalog import Catalog
 from domain.errors import RejectedError
 from domain.filters import Filters, passes
-from index import Hit, ItemIndex
+from index import Hit, ItemIndex, StoredItem
 
 MOST_READ = 2_000
 """How many of the newest items are looked through for some that pass the filters."""
@@ -21,35 +20,30 @@ class Newest:
         self._index = index
 
     def items(
-        self, collection: str, limit: int, filters: Filters, exclude: Collection[str]
+        self, collection: str, limit: int, filters: Filters, seen: Seen, live_at: float
     ) -> list[Hit]:
         """The newest items that pass, newest first, of the last MOST_READ.
+
+        Args:
+            live_at: seconds since 1970; what has expired by then does not pass.
 
         Raises:
             RejectedError: a filter on an attribute that no item has.
         """
         if filters:
             self._check(collection, filters)
-        wanted = MOST_READ if filters else min(MOST_READ, limit + len(exclude))
-        ids = [one.id for one in self._catalog.newest(wanted) if one.id not in exclude]
+        many = bool(filters) or not seen.complete
+        wanted = MOST_READ if many else min(MOST_READ, limit + len(seen.ids))
+        ids = [one.id for one in self._catalog.newest(wanted)]
         hits: list[Hit] = []
         for start in range(0, len(ids), 256):
             chunk = ids[start : start + 256]
-            stored = self._index.fetch(collection, chunk)
+            left_out = seen.among(chunk)
+            stored = self._index.fetch(collection, [one for one in chunk if one not in left_out])
             for item_id in chunk:
                 item = stored.get(item_id)
-                if item is not None and passes(item.attributes, filters):
-                    hits.append(
-                        Hit(
-                            id=item.id,
-                            version=item.version,
-                            score=0.0,
-                            title=item.title,
-                            attributes=item.attributes,
-                            modalities=item.modalities,
-                            vectors={},
-                        )
-                    )
+                if item is not None and is_live(item, live_at) and passes(item.attributes, filters):
+                    hits.append(hit_of(item))
                 if len(hits) == limit:
                     return hits
         return hits
@@ -63,3 +57,23 @@ class Newest:
                     field=f"filters.{name}",
                     remedy=f"there are: {', '.join(sorted(known)[:30]) or 'none yet'}",
                 )
+
+
+def is_live(item: StoredItem, at: float) -> bool:
+    """Whether an item has not expired by then, in seconds since 1970."""
+    return item.expires_at is None or item.expires_at > at
+
+
+def hit_of(item: StoredItem) -> Hit:
+    """A stored item as a result of a search that gives no score."""
+    return Hit(
+        id=item.id,
+        version=item.version,
+        score=0.0,
+        title=item.title,
+        attributes=item.attributes,
+        modalities=item.modalities,
+        vectors=item.vectors,
+        indexed_at=item.indexed_at,
+        expires_at=item.expires_at,
+    )

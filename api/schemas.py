@@ -24,6 +24,7 @@ from domain.fields import Identifier, Text
 from domain.filters import Filters
 from domain.items import Item, StrictModel
 from domain.limits import UNLIMITED, limits_of
+from domain.rules import Rules
 from domain.users import Interaction, User
 
 Modality = Literal["text", "image", "audio"]
@@ -166,6 +167,7 @@ Limit = Annotated[
 """Checked against the settings where it is used, so that too few and too many read alike."""
 
 Flag = Annotated[bool, Field(strict=True)]
+Share = Annotated[float, Field(strict=True, ge=0, le=1, allow_inf_nan=False)]
 
 
 def _of_length(value: str, info: ValidationInfo) -> str:
@@ -201,6 +203,17 @@ class RecommendRequest(StrictModel):
     exact: Flag | None = Field(
         default=None, description="Force exact (true) or approximate (false) search."
     )
+    diversity: Share | None = Field(
+        default=None, description="Strength of MMR, from 0 (by score alone) to 1 (unlike alone)."
+    )
+    rules: Rules | None = Field(default=None, description="Business rules of this answer.")
+    explore: Share | None = Field(
+        default=None, description="Share of the results that tries what is unsure."
+    )
+    seed: Annotated[int, Field(strict=True, ge=0, lt=2**53)] | None = Field(
+        default=None, description="Makes what explores the same each time."
+    )
+    explain: Flag = Field(default=False, description="Tell what made up each score, in full.")
 
 
 class SimilarRequest(StrictModel):
@@ -252,11 +265,15 @@ class RankedItem(Answer):
     title: str = ""
     score: float
     parts: dict[str, float] = Field(
-        default_factory=dict, description="The score by modality block, and the bias."
+        default_factory=dict,
+        description="The score by modality block, then bias, and what else made it up.",
     )
     reason: str = Field(description="What carried the score most: a modality, bias, or new.")
     modalities: list[str] = Field(default_factory=list, description="What the item consists of.")
     attributes: dict[str, Any] = Field(default_factory=dict)
+    moved_by: Literal["pin", "diversity"] | None = Field(
+        default=None, description="What placed it elsewhere than its score would."
+    )
 
 
 class RankingModel(Answer):

@@ -1,0 +1,254 @@
+"""From a query to an answer: candidates, choice, explanation."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from api.candidates import Candidates, candidates
+from api.choice import Choice, Wish, choose
+from api.newest import Newest, hit_of, is_live
+from api.problems import field_error, invalid_fields
+from api.ranked import NEW, Space, answer_of, result
+from api.schemas import RecommendRequest
+from api.seen import Seen
+from api.vectors import ItemVectors
+from catalog import Catalog
+from domain.filters import passes
+from domain.rules import Rules
+from domain.settings import RankingSettings
+from index import Hit, ItemIndex, Search
+from ranking import Query
+from ranking.diversity import Near, crowded
+
+NOTHING_KNOWN = "nothing is known of the user that ranks items, so these are the newest"
+
+LEAST_CANDIDATES = 100
+PER_RESULT = 5
+MOST_CANDIDATES = 2_000
+"""Candidates for an answer that is chosen: max(100, 5 * limit), and more, up to this many, where
+quotas and near-duplicates leave too few of them."""
+
+NO_RULES = Rules()
+
+
+class Answers:
+    """Blocking; called in a worker thread."""
+
+    def __init__(
+        self,
+        *,
+        catalog: Catalog,
+        index: ItemIndex,
+        vectors: ItemVectors,
+        settings: RankingSettings,
+    ) -> None:
+        self._catalog = catalog
+        self._index = index
+        self._vectors = vectors
+        self._settings = settings
+        self._newest = Newest(catalog, index)
+
+    def ranked(
+        self,
+        space: Space,
+        query: Query,
+        ask: RecommendRequest,
+        seen: Seen,
+        notes: list[str],
+        *,
+        now: float,
+        started: float,
+    ) -> dict[str, Any]:
+        """The answer to a query; where it ranks nothing, the newest items.
+
+        Args:
+            now: seconds since 1970; what has expired by then is left out.
+            started: time.perf_counter() of the request.
+
+        Raises:
+            ProblemError: the rules speak of an attribute that no item has, or of a position
+                beyond the limit.
+            RejectedError: a filter on an unknown attribute.
+        """
+        wish = self._wish(space, query, ask)
+        search = Search(
+            query.vector,
+            ask.limit,
+            filters=ask.filters or None,
+            exclude=seen.ids,
+            exact=ask.exact,
+            live_at=now,
+        )
+        seen.ids.update(wish.rules.exclude)
+        if query.is_zero:
+            notes.append(NOTHING_KNOWN)
+        choice, found = None, None
+        if wish.is_plain and not query.is_zero:
+            found = candidates(space, query, self._hits(space, search, seen), self._vectors)
+            if wish.near is None or not crowded(found.content, wish.near):
+                choice = choose(found, wish, self._catalog.interaction_counts)
+        if choice is None or found is None:
+            self._check_rules(space, wish)
+            pins = self._pinned(space, ask, seen, notes, now)
+            found, choice = self._chosen(space, query, ask, wish, search, seen, pins)
+        results = [
+            result(
+                rank,
+                found.hits[one.at],
+                found.versions[one.at],
+                one.told,
+                NEW if query.is_zero else _reason(found, one.at),
+                one.moved_by,
+            )
+            for rank, one in enumerate(choice.results, 1)
+        ]
+        return answer_of(results, notes, space, started)
+
+    # -- what is wished --------------------------------------------------------------------
+
+    def _wish(self, space: Space, query: Query, ask: RecommendRequest) -> Wish:
+        settings = self._settings
+        known = any(part != "one" for part in query.by_part)
+        explore = settings.explore if known else max(settings.explore, settings.explore_unknown)
+        near = None
+        if settings.near_duplicates and not space.fusion.version.startswith("passthrough"):
+            near = Near(settings.near_cosine, settings.near_duplicates)
+        return Wish(
+            limit=ask.limit,
+            rules=ask.rules or NO_RULES,
+            diversity=settings.diversity if ask.diversity is None else ask.diversity,
+            explore=explore if ask.explore is None else ask.explore,
+            cold_share=settings.cold_share,
+            seed=secrets.randbits(63) if ask.seed is None else ask.seed,
+            near=near,
+            settings=settings,
+        )
+
+    def _check_rules(self, space: Space, wish: Wish) -> None:
+        rules, errors = wish.rules, []
+        for at, pin in enumerate(rules.pin):
+            if pin.position > wish.limit:
+                errors.append(
+                    field_error(
+                        f"rules.pin.{at}.position",
+                        f"{pin.position}, and only {wish.limit} results are asked for",
+                        "pin it higher, or raise limit",
+                    )
+                )
+        named = [
+            (f"rules.{kind}.{at}.where.{name}", name)
+            for kind, lifts in (("boost", rules.boost), ("bury", rules.bury))
+            for at, lift in enumerate(lifts)
+            for name in lift.where
+        ]
+        named += [
+            (f"rules.at_most.{at}.attribute", one.attribute) for at, one in enumerate(rules.at_most)
+        ]
+        if named:
+            known = self._index.attributes(space.collection)
+            there = f"there are: {', '.join(sorted(known)[:30]) or 'none yet'}"
+            errors += [
+                field_error(field, f"no item has an attribute {name!r}", there)
+                for field, name in named
+                if name not in known
+            ]
+        if errors:
+            raise invalid_fields(errors)
+
+    # -- candidates ------------------------------------------------------------------------
+
+    def _hits(self, space: Space, search: Search, seen: Seen) -> list[Hit]:
+        """The best `search.limit` items that were not seen, whatever the user has seen."""
+        size = search.limit
+        while True:
+            asked = replace(search, exclude=seen.ids, limit=size)
+            hits = self._index.query_many(space.collection, [asked])[0]
+            met = set() if seen.complete else seen.among([hit.id for hit in hits])
+            left = [hit for hit in hits if hit.id not in met]
+            if len(left) >= search.limit or len(hits) < size:
+                return left[: search.limit]
+            size *= 2
+
+    def _chosen(
+        self,
+        space: Space,
+        query: Query,
+        ask: RecommendRequest,
+        wish: Wish,
+        search: Search,
+        seen: Seen,
+        pins: Sequence[Hit],
+    ) -> tuple[Candidates, Choice]:
+        size = max(LEAST_CANDIDATES, PER_RESULT * wish.limit)
+        if size > MOST_CANDIDATES // 2:
+            size = max(MOST_CANDIDATES // 2, wish.limit)
+        while True:
+            hits = self._pool(space, query, ask, wish, replace(search, limit=size), seen, pins)
+            found = candidates(space, None if query.is_zero else query, hits, self._vectors)
+            choice = choose(found, wish, self._catalog.interaction_counts)
+            enough = len(choice.results) >= wish.limit or len(hits) < size
+            if enough or size >= MOST_CANDIDATES:
+                return found, choice
+            size = min(size * PER_RESULT, MOST_CANDIDATES)
+
+    def _pool(
+        self,
+        space: Space,
+        query: Query,
+        ask: RecommendRequest,
+        wish: Wish,
+        search: Search,
+        seen: Seen,
+        pins: Sequence[Hit],
+    ) -> list[Hit]:
+        """The best by score; of each boost the best it lifts; and the newest, where being new
+        or untried is a reason to be shown."""
+        pinned = {hit.id for hit in pins}
+        pool: dict[str, Hit] = {}
+        fresh = wish.rules.freshness is not None
+        at = search.live_at or 0.0
+        if not query.is_zero:
+            searches = [search]
+            searches += [
+                replace(search, filters={**ask.filters, **lift.where}) for lift in wish.rules.boost
+            ]
+            for one in searches:
+                for hit in self._hits(space, one, seen):
+                    if one is search or passes(hit.attributes, ask.filters):
+                        pool.setdefault(hit.id, hit)
+        if query.is_zero or fresh or wish.explore:
+            new = self._newest.items(space.collection, search.limit, ask.filters, seen, at)
+            for hit in new:
+                pool.setdefault(hit.id, hit)
+        return [*pins, *(hit for hit in pool.values() if hit.id not in pinned)]
+
+    def _pinned(
+        self, space: Space, ask: RecommendRequest, seen: Seen, notes: list[str], now: float
+    ) -> list[Hit]:
+        """The pinned items that may be shown; filters, expiry and what was seen hold for them."""
+        pins = ask.rules.pin if ask.rules else []
+        if not pins:
+            return []
+        stored = self._index.fetch(space.collection, [pin.item for pin in pins])
+        left_out = seen.among([pin.item for pin in pins])
+        found = []
+        for at, pin in enumerate(pins):
+            item = stored.get(pin.item)
+            if item is None or not is_live(item, now):
+                why = "is not indexed, or has expired"
+            elif pin.item in left_out:
+                why = "was seen"
+            elif not passes(item.attributes, ask.filters):
+                why = "does not meet the filters"
+            else:
+                found.append(hit_of(item))
+                continue
+            notes.append(f"rules.pin.{at}: item {pin.item!r} {why}, so it was left out")
+        return found
+
+
+def _reason(found: Candidates, at: int) -> str:
+    return found.told[at].reason(set(found.hits[at].modalities))
