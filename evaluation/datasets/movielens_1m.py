@@ -12,11 +12,12 @@ from pathlib import Path
 import numpy as np
 
 from domain.items import Item
-from domain.limits import UNLIMITED
 from domain.users import User
 from evaluation.dataset import Dataset, Triple
+from evaluation.datasets.columns import build_item, build_user, split_list
+from evaluation.datasets.movielens import GENDERS, UNKNOWN, known, year_of
 from evaluation.datasets.pairs import clean_pairs, rows_of_items, rows_of_users
-from evaluation.datasets.tables import read_table
+from evaluation.datasets.tables import Table, read_table
 
 ITEMS = Path("derived/items.csv.gz")
 INTERACTIONS = Path("derived/interactions.csv.gz")
@@ -24,6 +25,19 @@ GRAPH = Path("derived/kg_named.tsv.gz")
 USERS = Path("melu/users.dat")
 POSTERS = Path("posters_224")
 
+COLUMNS = (
+    "movie_id",
+    "title",
+    "genres",
+    "plot_omdb",
+    "overview_tmdb",
+    "director",
+    "writer",
+    "actors",
+    "countries",
+    "language",
+    "certificate",
+)
 AGES = {
     "1": "under 18",
     "18": "18-24",
@@ -33,32 +47,29 @@ AGES = {
     "50": "50-55",
     "56": "56+",
 }
-GENDERS = {"F": "female", "M": "male"}
-OCCUPATIONS = (
-    "other",
-    "academic or educator",
-    "artist",
-    "clerical or admin",
-    "college or graduate student",
-    "customer service",
-    "doctor or health care",
-    "executive or managerial",
-    "farmer",
-    "homemaker",
-    "school student",
-    "lawyer",
-    "programmer",
-    "retired",
-    "sales or marketing",
-    "scientist",
-    "self-employed",
-    "technician or engineer",
-    "tradesman or craftsman",
-    "unemployed",
-    "writer",
-)
-UNKNOWN = {"", "N/A"}
-YEAR = re.compile(r"\((\d{4})\)\s*$")
+OCCUPATIONS = {
+    "0": "other",
+    "1": "academic or educator",
+    "2": "artist",
+    "3": "clerical or admin",
+    "4": "college or graduate student",
+    "5": "customer service",
+    "6": "doctor or health care",
+    "7": "executive or managerial",
+    "8": "farmer",
+    "9": "homemaker",
+    "10": "school student",
+    "11": "lawyer",
+    "12": "programmer",
+    "13": "retired",
+    "14": "sales or marketing",
+    "15": "scientist",
+    "16": "self-employed",
+    "17": "technician or engineer",
+    "18": "tradesman or craftsman",
+    "19": "unemployed",
+    "20": "writer",
+}
 ROLE = re.compile(r"\s*\([^()]*\)\s*$")
 
 
@@ -70,7 +81,7 @@ def is_movielens_1m(folder: Path) -> bool:
 def read_movielens_1m(folder: Path, *, liked_only: bool = False) -> Dataset:
     """Read the folder. Movies without any interaction are left out (257 of 3,881)."""
     pairs = read_table(folder / INTERACTIONS, required=("user_id", "movie_id", "rating_ge4"))
-    films = read_table(folder / ITEMS, required=("movie_id", "title", "genres", "plot_omdb"))
+    films = read_table(folder / ITEMS, required=COLUMNS)
     people = read_table(
         folder / USERS,
         names=("id", "_1", "gender", "_2", "age", "_3", "occupation", "_4", "zip"),
@@ -79,18 +90,17 @@ def read_movielens_1m(folder: Path, *, liked_only: bool = False) -> Dataset:
     )
     seen = set(pairs["movie_id"])
     kept = [row for row, name in enumerate(films["movie_id"]) if name in seen]
-    items = tuple(_item(films.row(row), folder.resolve() / POSTERS) for row in kept)
+    items = tuple(_item(films, row, folder.resolve() / POSTERS) for row in kept)
     item_rows = {item.id: row for row, item in enumerate(items)}
-    users = tuple(_user(people.row(row)) for row in range(people.rows))
+    users = tuple(_user(people, row) for row in range(people.rows))
     user_rows = {user.id: row for row, user in enumerate(users)}
     found, _ = rows_of_users([(pairs, "user_id")], user_rows)
-    weights = None
-    if liked_only:
-        weights = pairs.numbers("rating_ge4", empty=0.0)
+    liked = pairs.numbers("rating_ge4", empty=0.0) > 0
+    kept_pairs = liked if liked_only else np.ones(pairs.rows, dtype=bool)
     clean = clean_pairs(
-        found[0],
-        rows_of_items(pairs, "movie_id", item_rows),
-        weights,
+        found[0][kept_pairs],
+        rows_of_items(pairs, "movie_id", item_rows)[kept_pairs],
+        None,
         None,
         n_items=len(items),
         source=INTERACTIONS.name,
@@ -101,7 +111,9 @@ def read_movielens_1m(folder: Path, *, liked_only: bool = False) -> Dataset:
             folder / GRAPH, names=("head", "relation", "tail"), delimiter="\t", quoting=False
         )
         graph = tuple(map(Triple, triples["head"], triples["relation"], triples["tail"]))
-    silent = films.rows - len(kept)
+    notes = [f"{films.rows - len(kept)} movies without an interaction left out"]
+    if liked_only:
+        notes.append(f"{int((~liked).sum())} pairs rated below 4 left out")
     return Dataset(
         name="movielens-1m" + ("-liked" if liked_only else ""),
         items=items,
@@ -111,55 +123,41 @@ def read_movielens_1m(folder: Path, *, liked_only: bool = False) -> Dataset:
         weights=np.ones_like(clean.weights),
         graph=graph,
         entity_of_item={item.id: item.id for item in items} if graph else {},
-        notes=(f"{silent} movies without an interaction left out", *clean.notes),
+        notes=(*notes, *clean.notes),
     )
 
 
-def _item(row: dict[str, str], posters: Path) -> Item:
-    year = YEAR.search(row["title"])
-    attributes: dict[str, object] = {
-        "genres": _split(row["genres"], "|"),
-        "year": int(year.group(1)) if year else None,
-        "director": _split(row["director"], ","),
-        "writer": list(dict.fromkeys(ROLE.sub("", one) for one in _split(row["writer"], ","))),
-        "actors": _split(row["actors"], ","),
-        "countries": _split(row["countries"], "|"),
-        "language": row["language"],
-        "certificate": row["certificate"],
+def _item(films: Table, row: int, posters: Path) -> Item:
+    film = films.row(row)
+    poster = posters / f"{film['movie_id']}.jpg"
+    plots = (film["plot_omdb"], film["overview_tmdb"])
+    writers = split_list(film["writer"], ",", UNKNOWN)
+    fields = {
+        "id": film["movie_id"],
+        "title": film["title"],
+        "description": next((plot for plot in plots if plot not in UNKNOWN), ""),
+        "attributes": known(
+            {
+                "genres": split_list(film["genres"], "|", UNKNOWN),
+                "year": year_of(film["title"]),
+                "director": split_list(film["director"], ",", UNKNOWN),
+                "writer": list(dict.fromkeys(ROLE.sub("", one) for one in writers)),
+                "actors": split_list(film["actors"], ",", UNKNOWN),
+                "countries": split_list(film["countries"], "|", UNKNOWN),
+                "language": film["language"],
+                "certificate": film["certificate"],
+            }
+        ),
+        "media": {"images": [str(poster)] if poster.is_file() else []},
     }
-    poster = posters / f"{row['movie_id']}.jpg"
-    described = row["plot_omdb"] if row["plot_omdb"] not in UNKNOWN else row["overview_tmdb"]
-    return Item.model_validate(
-        {
-            "id": row["movie_id"],
-            "title": row["title"],
-            "description": "" if described in UNKNOWN else described,
-            "attributes": {
-                name: value
-                for name, value in attributes.items()
-                if value and not (isinstance(value, str) and value in UNKNOWN)
-            },
-            "media": {"images": [str(poster)] if poster.is_file() else []},
-        },
-        context={"limits": UNLIMITED},
-    )
+    return build_item(fields, films, row)
 
 
-def _split(text: str, separator: str) -> list[str]:
-    """The parts of a list, without blanks, "N/A" and repeats."""
-    parts = (part.strip() for part in text.split(separator))
-    return [part for part in dict.fromkeys(parts) if part not in UNKNOWN]
-
-
-def _user(row: dict[str, str]) -> User:
-    occupation = row["occupation"]
-    return User(
-        id=row["id"],
-        demographics={
-            "gender": GENDERS.get(row["gender"], row["gender"]),
-            "age": AGES.get(row["age"], row["age"]),
-            "occupation": OCCUPATIONS[int(occupation)]
-            if occupation.isdigit() and int(occupation) < len(OCCUPATIONS)
-            else occupation,
-        },
-    )
+def _user(people: Table, row: int) -> User:
+    who = people.row(row)
+    demographics = {
+        "gender": GENDERS.get(who["gender"], who["gender"]),
+        "age": AGES.get(who["age"], who["age"]),
+        "occupation": OCCUPATIONS.get(who["occupation"], who["occupation"]),
+    }
+    return build_user({"id": who["id"], "demographics": known(demographics)}, people, row)

@@ -6,8 +6,9 @@ import csv
 import gzip
 import io
 import math
+import zlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
@@ -18,11 +19,14 @@ from numpy.typing import NDArray
 
 from domain.errors import RejectedError
 
+UTF_8 = "utf-8-sig"
+"""UTF-8, whether or not it begins with the mark that some editors write."""
+
 CHUNK_ROWS = 65_536
 MAX_FIELD_CHARS = 2**31 - 1
 
 
-def open_text(path: Path, encoding: str = "utf-8-sig") -> io.TextIOBase:
+def open_text(path: Path, encoding: str = UTF_8) -> io.TextIOBase:
     """The file as text, unpacked when its name ends in .gz. Raises RejectedError if absent."""
     try:
         if path.suffix == ".gz":
@@ -54,7 +58,7 @@ class Table:
         path: where it was read.
         columns: values by column name, in file order, stripped of surrounding blanks.
         rows: number of rows.
-        delimiter, header: how to find a row's line again.
+        delimiter, header, quoting, encoding: how to find a row's line again.
     """
 
     path: Path
@@ -63,6 +67,7 @@ class Table:
     delimiter: str
     header: bool
     quoting: bool
+    encoding: str = UTF_8
 
     def __getitem__(self, column: str) -> list[str]:
         return self.columns[column]
@@ -70,13 +75,17 @@ class Table:
     def __contains__(self, column: str) -> bool:
         return column in self.columns
 
+    def renamed(self, columns: dict[str, list[str]]) -> Table:
+        """The same rows under other column names."""
+        return replace(self, columns=columns)
+
     def row(self, row: int) -> dict[str, str]:
         """One row by column name."""
         return {name: values[row] for name, values in self.columns.items()}
 
     def line_of(self, row: int) -> int:
         """The line (from 1) on which a row ends. Reads the file again: for messages only."""
-        with open_text(self.path) as stream:
+        with open_text(self.path, self.encoding) as stream:
             reader = _reader(stream, self.delimiter, quoting=self.quoting)
             for _ in islice(_non_empty(reader), row + 1 + self.header):
                 pass
@@ -149,28 +158,30 @@ def read_table(
     names: Sequence[str] | None = None,
     delimiter: str = ",",
     quoting: bool = True,
+    encoding: str = UTF_8,
 ) -> Table:
-    """Read columns of a delimited file in UTF-8 (plain or .gz).
+    """Read columns of a delimited file (plain or .gz).
 
     Args:
         required: columns that must be there.
         optional: columns that are read where present; None reads all.
         names: column names of a file that has no header line.
         quoting: False where quotation marks mean themselves.
+        encoding: other than UTF-8 only for files that are known to be.
 
     Raises:
         RejectedError: absent or empty file, a missing column, a row of another length, text that
             is not UTF-8 or not well quoted; each with file and line.
     """
-    with open_text(path) as stream:
+    shell = Table(path, {}, 0, delimiter, names is None, quoting, encoding)
+    with open_text(path, encoding) as stream:
         reader = _reader(stream, delimiter, quoting=quoting)
         try:
-            return _read(path, reader, required, optional, names, delimiter, quoting)
+            return _read(shell, reader, required, optional, names)
         except UnicodeDecodeError as problem:
-            line = _undecodable_line(path)
             raise RejectedError(
                 f"not UTF-8 ({problem.reason})",
-                field=f"{path} line {line}",
+                field=f"{path} line {_undecodable_line(path)}",
                 remedy="save the file as UTF-8",
             ) from None
         except csv.Error as problem:
@@ -179,69 +190,63 @@ def read_table(
                 field=f"{path} line {reader.line_num}",
                 remedy="close every quotation mark and double those inside a quoted field",
             ) from None
-        except (EOFError, gzip.BadGzipFile) as problem:
+        except (EOFError, gzip.BadGzipFile, zlib.error) as problem:
             raise RejectedError(
                 f"not a whole gzip file ({problem})", field=str(path), remedy="pack it again"
             ) from None
 
 
 def _read(
-    path: Path,
+    shell: Table,
     reader: Rows,
     required: Sequence[str],
     optional: Sequence[str] | None,
     names: Sequence[str] | None,
-    delimiter: str,
-    quoting: bool,
 ) -> Table:
     rows = _non_empty(reader)
     head = list(names) if names is not None else [name.strip() for name in next(rows, [])]
-    if not head:
-        raise RejectedError("the file is empty", field=str(path), remedy="give it a header line")
-    missing = [name for name in required if name not in head]
-    if missing:
-        raise RejectedError(
-            f"no column {', '.join(missing)} among {', '.join(head)}",
-            field=f"{path} line 1",
-            remedy=f"name the columns in the first line, separated by {delimiter!r}",
-        )
-    if len(set(head)) != len(head):
-        twice = sorted({name for name in head if head.count(name) > 1})
-        raise RejectedError(
-            f"column {', '.join(twice)} is there twice",
-            field=f"{path} line 1",
-            remedy="rename one of them",
-        )
+    _check_head(shell, head, required)
     wanted = [n for n in head if optional is None or n in required or n in optional]
     places = [head.index(name) for name in wanted]
     columns: dict[str, list[str]] = {name: [] for name in wanted}
     count = 0
     while chunk := list(islice(rows, CHUNK_ROWS)):
         if set(map(len, chunk)) != {len(head)}:
-            _reject_width(path, chunk, len(head), count, delimiter, names is None, quoting)
+            row, bad = next(
+                (row, cells) for row, cells in enumerate(chunk) if len(cells) != len(head)
+            )
+            raise RejectedError(
+                f"{len(bad)} fields where {len(head)} are expected",
+                field=f"{shell.path} line {shell.line_of(count + row)}",
+                remedy=f"separate the fields by {shell.delimiter!r} and quote those that"
+                " contain it",
+            )
         turned = list(zip(*chunk, strict=True))
         for name, place in zip(wanted, places, strict=True):
             columns[name].extend(map(str.strip, turned[place]))
         count += len(chunk)
-    return Table(path, columns, count, delimiter, names is None, quoting)
+    return replace(shell, columns=columns, rows=count)
 
 
-def _reject_width(
-    path: Path,
-    chunk: list[list[str]],
-    width: int,
-    before: int,
-    delimiter: str,
-    header: bool,
-    quoting: bool,
-) -> NoReturn:
-    row, bad = next((row, cells) for row, cells in enumerate(chunk) if len(cells) != width)
-    line = Table(path, {}, 0, delimiter, header, quoting).line_of(before + row)
-    raise RejectedError(
-        f"{len(bad)} fields where {width} are expected",
-        field=f"{path} line {line}",
-        remedy=f"separate the fields by {delimiter!r} and quote those that contain it",
-    )
+def _check_head(shell: Table, head: list[str], required: Sequence[str]) -> None:
+    if not head:
+        raise RejectedError(
+            "the file is empty", field=str(shell.path), remedy="give it a header line"
+        )
+    missing = [name for name in required if name not in head]
+    if missing:
+        raise RejectedError(
+            f"no column {', '.join(missing)} among {', '.join(head)}",
+            field=f"{shell.path} line 1",
+            remedy=f"name the columns in the first line, separated by {shell.delimiter!r}",
+        )
+    twice = sorted({name for name in head if head.count(name) > 1})
+    if twice:
+        raise RejectedError(
+            f"column {', '.join(twice)} is there twice",
+            field=f"{shell.path} line 1",
+            remedy="rename one of them",
+        )
 
 
 def _undecodable_line(path: Path) -> int:

@@ -129,8 +129,11 @@ def question(
     """
     ranked = candidates[dataset.item_index]
     found = dataset.matrix(targets & ranked)
-    masked = ranked & ~targets if never is None else ranked & ~targets & ~never
-    users = np.flatnonzero(np.diff(found.indptr)).astype(np.int32)
+    asked = np.diff(found.indptr) > 0
+    masked = ranked & ~targets & asked[dataset.user_index]
+    if never is not None:
+        masked &= ~never
+    users = np.flatnonzero(asked).astype(np.int32)
     return Evaluation(name, stage, users, candidates, dataset.matrix(masked), history, found)
 
 

@@ -23,7 +23,7 @@ def user_cold_start(
     new_share: float = NEW_SHARE,
     profiles: bool = True,
 ) -> Split:
-    """A share of the users is new: none of their pairs is trained on.
+    """A share of the users with enough items is new: none of their pairs is trained on.
 
     Half of the new users are for validation, half for test. Of each, k items drawn at random
     (nested: those of k = 1 are among those of k = 3) are their history and masked; all their
@@ -43,7 +43,7 @@ def user_cold_start(
     most = max(known)
     counts = np.bincount(dataset.user_index, minlength=dataset.n_users)
     drawn = rng.permutation(np.flatnonzero(counts > most))
-    drawn = drawn[: round(new_share * dataset.n_users)]
+    drawn = drawn[: round(new_share * len(drawn))]
     if len(drawn) < 2 or len(drawn) == np.count_nonzero(counts):
         raise RejectedError(
             f"{len(drawn)} users with more than {most} items can be new",
