@@ -1,15 +1,15 @@
 """Feature vectors of a dataset: embedded once by the product's encoders, fused per split.
 
 An item's text is what the product's workers read (`encoders.render_item`), a user's profile is
-what its API reads (`encoders.render_profile`); both go through the encoder cache of the data
-directory, so that a second run only looks vectors up. Vectors that the dataset brings along take
-the place of encoders.
+what its API reads (`encoders.render.profile_prompt`). Items go through the encoder cache of the
+data directory, profiles through one beside it (`cache/evaluation`), so that a second run only
+looks vectors up. Vectors that the dataset brings along take the place of encoders.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,9 +20,12 @@ from numpy.typing import NDArray
 
 from domain.errors import FirstlightError, RejectedError, RetryableError
 from domain.settings import Settings
-from domain.vectors import Matrix, Vector
-from encoders import Encoder, Encoders, Fusion, ItemInputs, render_item, render_profile
+from domain.vectors import DEMOGRAPHICS_DIM, Matrix, Vector
+from encoders import Encoder, Encoders, Fusion, ItemInputs, render_item
+from encoders.attributes import ATTRIBUTES
 from encoders.cache import EmbeddingCache, cache_key
+from encoders.demographics import demographics_vector
+from encoders.render import profile_prompt, scrubbed
 
 if TYPE_CHECKING:
     from domain.items import Item
@@ -31,6 +34,10 @@ if TYPE_CHECKING:
 MEDIA = ("image", "audio")
 ENCODED = ("text", *MEDIA)
 """Modalities that encoders make; whatever else is asked for, the dataset must bring."""
+
+GRAPH = "graph"
+DERIVED = (ATTRIBUTES, GRAPH)
+"""Features that need no encoder: made per split, from the dataset's attributes and triples."""
 
 _CHUNK = 128
 """Items between two reports of progress, and files of media in memory at once."""
@@ -80,6 +87,20 @@ def present(matrix: Matrix) -> NDArray[np.bool_]:
     return np.asarray(matrix.any(axis=1))
 
 
+def available(dataset: Dataset) -> tuple[str, ...]:
+    """The features that a data set has something for, texts first, attributes last."""
+    items = dataset.items
+    there = {
+        "text": any(item.has_text for item in items),
+        "image": any(item.media.images for item in items),
+        "audio": any(item.media.audio for item in items),
+    }
+    made = [name for name in ENCODED if there[name] or name in dataset.vectors]
+    given = [name for name in dataset.vectors if name not in ENCODED]
+    described = [ATTRIBUTES] if any(item.attributes for item in items) else []
+    return (*made, *given, *described)
+
+
 # ---------------------------------------------------------------------- embedding
 
 
@@ -93,7 +114,7 @@ def embed(
 ) -> Features:
     """Raw vectors of the modalities asked for, from the dataset or from the settings' encoders.
 
-    "attributes" and "graph" need no encoder and are no vectors yet: see `fuse`.
+    DERIVED features are no vectors yet: see `fuse`.
 
     Args:
         profiles: whether users' profiles are embedded too.
@@ -102,10 +123,10 @@ def embed(
         RejectedError: a modality that no item has, or that is unknown.
         RetryableError: an encoder is in trouble.
     """
-    wanted = [name for name in modalities if name not in ("attributes", "graph")]
+    wanted = [name for name in modalities if name not in DERIVED]
     unknown = [name for name in wanted if name not in dataset.vectors and name not in ENCODED]
     if unknown:
-        known = sorted({*ENCODED, "attributes", "graph", *dataset.vectors})
+        known = sorted({*ENCODED, *DERIVED, *dataset.vectors})
         raise RejectedError(
             f"{dataset.name} has no {unknown[0]!r} vectors",
             field="--features",
@@ -129,6 +150,8 @@ def embed(
                 models.update({f"user {name}": model for name, model in described.items()})
         finally:
             encoders.close()
+    if profiles and (declared := _demographics(dataset, settings)) is not None:
+        people["demographics"] = declared
     for name, matrix in items.items():
         if not present(matrix).any():
             raise RejectedError(f"no item of {dataset.name} has any {name}", field="--features")
@@ -196,7 +219,7 @@ def _encode_profiles(
     progress: Progress,
 ) -> tuple[dict[str, Matrix], dict[str, str]]:
     """As `Encoders.encode_profile`, many at a time: the parts whose item block is there."""
-    prompts = [render_profile(user) for user in dataset.users]
+    prompts = [profile_prompt(user, settings.ranking) for user in dataset.users]
     if not any(prompts):
         return {}, {}
     towers: dict[str, Encoder[str]] = {}
@@ -206,7 +229,7 @@ def _encode_profiles(
     if "image" in encoded:
         towers["image_text"] = encoders.image_text
     made: dict[int, Matrix] = {}
-    cache = EmbeddingCache(settings.folder("cache") / "profiles", settings.encoder.cache_bytes)
+    cache = EmbeddingCache(settings.folder("cache") / "evaluation", settings.encoder.cache_bytes)
     try:
         for name, encoder in towers.items():
             if id(encoder) not in made:
@@ -219,6 +242,17 @@ def _encode_profiles(
         {name: made[id(encoder)] for name, encoder in towers.items()},
         {name: _model(encoder) for name, encoder in towers.items()},
     )
+
+
+def _demographics(dataset: Dataset, settings: Settings) -> Matrix | None:
+    """[n_users, DEMOGRAPHICS_DIM] float32; None where no user declares anything."""
+    found = np.zeros((len(dataset.users), DEMOGRAPHICS_DIM), dtype=np.float32)
+    for row, user in enumerate(dataset.users):
+        said = scrubbed(user, settings.ranking.pii_regions) if settings.ranking.scrub_pii else user
+        vector = demographics_vector(said.demographics)
+        if vector is not None:
+            found[row] = vector
+    return found if found.any() else None
 
 
 def _encode_texts(
@@ -260,41 +294,60 @@ def _encode_texts(
 # ---------------------------------------------------------------------- fusing
 
 
+def subsets_of(modalities: Sequence[str]) -> list[tuple[str, ...]]:
+    """Each modality alone, then the first two, three ... together, all of them left out."""
+    alone = [(name,) for name in modalities]
+    added = [tuple(modalities[:count]) for count in range(2, len(modalities))]
+    return alone + added if len(modalities) > 1 else []
+
+
 def fuse(
+    dataset: Dataset,
     features: Features,
     subset: Sequence[str],
     fit_on: NDArray[np.bool_],
     settings: Settings,
-) -> tuple[Fusion, Matrix]:
+) -> tuple[Fusion, Matrix, dict[str, Matrix]]:
     """The product's fusion, fitted on some items and applied to all.
 
     A cold item arrives after the fit, so its vectors must not be in the statistics.
 
     Args:
-        subset: modalities, in the order of the blocks.
+        subset: modalities, in the order of the blocks; "attributes" always comes last.
         fit_on: [n_items] bool, the items of the fit: those that are not cold.
 
     Returns:
-        The fusion, and [n_items, fusion.dim] float32 of unit norm; a row of zeros where an item
-        has none of the subset.
+        The fusion; [n_items, fusion.dim] float32 of unit norm, a row of zeros where an item has
+        none of the subset; and the raw vectors that were fused, {block: [n_items, raw_dim]}.
     """
-    raw: Mapping[str, Matrix] = {name: features.items[name] for name in subset}
+    raw = {name: features.items[name] for name in subset if name != ATTRIBUTES}
     there = {name: present(matrix) for name, matrix in raw.items()}
-    any_there = np.logical_or.reduce(list(there.values()))
-    rows = np.flatnonzero(any_there)
-    vectors = [{name: raw[name][row] for name in subset if there[name][row]} for row in rows]
-    samples = [one for row, one in zip(rows, vectors, strict=True) if fit_on[row]]
+    vectors: list[dict[str, Vector]] = [
+        {name: matrix[row] for name, matrix in raw.items() if there[name][row]}
+        for row in range(len(dataset.items))
+    ]
+    with_attributes = ATTRIBUTES in subset
+    rows = [row for row in np.flatnonzero(fit_on) if vectors[row] or with_attributes]
     fusion = Fusion.fit(
-        samples,
-        {name: raw[name].shape[1] for name in subset},
+        [vectors[row] for row in rows],
+        {name: matrix.shape[1] for name, matrix in raw.items()},
         block_dim=settings.fusion.block_dim,
-        weights={k: w for k, w in settings.fusion.weights.items() if k in subset},
+        weights={name: w for name, w in settings.fusion.weights.items() if name in subset},
         query_samples=_query_samples(features, subset),
+        attributes=[dataset.items[row].attributes for row in rows] if with_attributes else None,
     )
-    fused = np.zeros((len(any_there), fusion.dim), dtype=np.float32)
-    if len(rows):
-        fused[rows] = fusion.fuse_many(vectors)
-    return fusion, fused
+    if fusion.attributes is not None:
+        described = fusion.attributes.encode([item.attributes for item in dataset.items])
+        dim = next(len(block.mean) for block in fusion.blocks if block.name == ATTRIBUTES)
+        raw[ATTRIBUTES] = np.zeros((len(dataset.items), dim), dtype=np.float32)
+        for row, vector in enumerate(described):
+            if vector is not None:
+                vectors[row][ATTRIBUTES] = raw[ATTRIBUTES][row] = vector
+    fused = np.zeros((len(dataset.items), fusion.dim), dtype=np.float32)
+    filled = [row for row, one in enumerate(vectors) if one]
+    if filled:
+        fused[filled] = fusion.fuse_many([vectors[row] for row in filled])
+    return fusion, fused, raw
 
 
 def _query_samples(features: Features, subset: Sequence[str]) -> dict[str, Matrix]:

@@ -4,6 +4,7 @@ pytest_plugins: list[str] = [
     "tests.fixtures.postgres",
     "tests.fixtures.encoders",
     "tests.fixtures.media",
+    "tests.fixtures.planted",
     "tests.fixtures.index_server",
     "tests.fixtures.media_server",
     "tests.fixtures.stores",

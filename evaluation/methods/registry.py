@@ -37,6 +37,7 @@ class Entry:
             for every subset of modalities that is asked for.
         cold_items: whether it can order items without interactions; left out where all
             candidates are.
+        ablate: whether it is also run on the modalities one by one and one after the other.
     """
 
     name: str
@@ -46,6 +47,7 @@ class Entry:
     refit: frozenset[str] = frozenset()
     content: bool = True
     cold_items: bool = True
+    ablate: bool = False
 
     @property
     def module(self) -> str:
@@ -86,6 +88,7 @@ ENTRIES: Mapping[str, Entry] = {
             "whitened-cosine",
             f"{_METHODS}.baselines:WhitenedCosine",
             "cosine of fused vectors to the user's history: the product before training",
+            ablate=True,
         ),
         Entry(
             "als-ridge",
@@ -134,11 +137,13 @@ ENTRIES: Mapping[str, Entry] = {
             "bilinear",
             f"{_METHODS}.bilinear:Bilinear",
             "u^T A c_i in closed form: the product's content term",
+            ablate=True,
         ),
         Entry(
             "hybrid",
             f"{_METHODS}.hybrid:Hybrid",
             "content, collaborative and graph terms behind the confidence gate: the product",
+            ablate=True,
         ),
     )
 }
@@ -183,4 +188,5 @@ def _own(where: str) -> Entry:
         grid=tuple(getattr(made, "grid", ({},))),
         content=bool(getattr(made, "content", True)),
         cold_items=bool(getattr(made, "cold_items", True)),
+        ablate=bool(getattr(made, "ablate", False)),
     )

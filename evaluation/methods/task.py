@@ -15,7 +15,7 @@ from domain.vectors import BlockMap, Matrix
 if TYPE_CHECKING:
     from encoders import Fusion
     from evaluation.dataset import Dataset
-    from evaluation.splits import Split
+    from evaluation.splits import Evaluation, Split
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,7 @@ class Task:
             ("text", "image_text", "profile", "demographics"); a row of zeros where absent; empty
             where the protocol forbids them.
         graph: [n_items, g] float32, or None.
+        questions: the validation questions on which hyper-parameters are to be chosen.
         seed: of everything random in the method.
     """
 
@@ -45,6 +46,7 @@ class Task:
     raw: Mapping[str, Matrix]
     profiles: Mapping[str, Matrix] = field(default_factory=dict)
     graph: Matrix | None = None
+    questions: tuple[Evaluation, ...] = ()
     seed: int = 0
 
     @property

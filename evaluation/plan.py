@@ -1,0 +1,130 @@
+"""What an evaluation is to compare, and who watches it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from domain.vectors import Matrix
+from evaluation.dataset import Dataset
+from evaluation.features import subsets_of
+from evaluation.methods import Entry
+from evaluation.results import Run
+from evaluation.splits import PROTOCOLS, SEEDS, Split
+from evaluation.splits.user_cold import KNOWN
+
+GraphBlock = Callable[[Dataset, Split], Matrix]
+"""Makes the graph vectors [n_items, g] of a split."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A protocol of the command line.
+
+    Attributes:
+        splits: makes the splits of a seed: one, or one for each number of revealed interactions.
+        questions: names of the evaluations on whose validation hyper-parameters are chosen, and
+            which lead the report.
+    """
+
+    splits: Callable[[Dataset, int], Sequence[Split]]
+    questions: tuple[str, ...]
+
+
+def protocols() -> dict[str, Asked]:
+    """Every protocol by name; "warm-cold" is "item-cold" with warm and cold in one ranking."""
+    leading = {
+        "item-cold": ("cold",),
+        "user-cold": tuple(f"k={known}" for known in KNOWN),
+        "user-cold-without-profile": tuple(f"k={known}" for known in KNOWN),
+        "temporal": ("overall",),
+        "warm-up": ("cold",),
+        "given": ("overall",),
+    }
+    found = {name: Asked(splits, leading[name]) for name, splits in PROTOCOLS.items()}
+    return {**found, "warm-cold": Asked(PROTOCOLS["item-cold"], ("overall",))}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is to be compared.
+
+    Attributes:
+        protocol: its name on the command line.
+        splits: makes the splits of a seed: one, or one for each number of revealed interactions.
+        questions: names of the evaluations on whose validation hyper-parameters are chosen, and
+            which lead the report; where a split has none of them, all it has.
+        methods: in the order of the report.
+        features: all modalities asked for.
+        seeds: of the splits, and of everything random in a method.
+        ks: list lengths.
+        ablation: whether methods that allow it are also run on parts of the features.
+        graph: for the feature "graph".
+    """
+
+    protocol: str
+    splits: Callable[[Dataset, int], Sequence[Split]]
+    questions: tuple[str, ...]
+    methods: Sequence[Entry]
+    features: tuple[str, ...]
+    seeds: Sequence[int] = SEEDS
+    ks: tuple[int, ...] = (10, 20)
+    ablation: bool = True
+    graph: GraphBlock | None = None
+
+    def steps(self) -> list[tuple[Entry, tuple[str, ...]]]:
+        """(method, modalities) of one split; no modalities for a method that reads none."""
+        found: list[tuple[Entry, tuple[str, ...]]] = []
+        parts = subsets_of(self.features) if self.ablation else []
+        for entry in self.methods:
+            if not entry.content:
+                found.append((entry, ()))
+            elif self.features:
+                found += [(entry, part) for part in parts if entry.ablate]
+                found.append((entry, self.features))
+        return found
+
+
+class Watch(Protocol):
+    """Who is told how far a run is."""
+
+    def begin(self, steps: int) -> None:
+        """So many more (split, method, modalities) are to come."""
+
+    def step(self, what: str) -> None:
+        """This one begins."""
+
+    def done(self, run: Run, kept: bool) -> None:
+        """It is done; `kept` where it was found from an earlier run."""
+
+
+class Unwatched:
+    """Tells nobody."""
+
+    def begin(self, steps: int) -> None:
+        """Nothing."""
+
+    def step(self, what: str) -> None:
+        """Nothing."""
+
+    def done(self, run: Run, kept: bool) -> None:
+        """Nothing."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Every run of a plan, and what each split was.
+
+    Attributes:
+        runs: in the order they were made.
+        facts: sizes of every split, with its seed.
+    """
+
+    runs: tuple[Run, ...]
+    facts: tuple[Mapping[str, Any], ...] = ()
+
+    @property
+    def failed(self) -> tuple[Run, ...]:
+        """Those with an error."""
+        return tuple(run for run in self.runs if run.state == "failed")

@@ -1,0 +1,200 @@
+"""Protocol x seeds x subsets of modalities x methods, one after the other, each kept when done.
+
+A result is kept under a hash of all that decides it: the data set, the split, the features as
+numbers, the method's grid, the metrics, and the sources of the method, the splits and the
+metrics (`evaluation.sources`). A run that was killed, or is repeated with one method more, finds
+what it had; whatever was changed in between is computed anew. What failed is tried again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+import traceback
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import orjson
+from numpy.typing import NDArray
+
+from domain.errors import FirstlightError
+from domain.log import logger
+from domain.settings import Settings
+from domain.vectors import Matrix
+from encoders import Fusion
+from evaluation.dataset import Dataset
+from evaluation.features import GRAPH, Features, fuse
+from evaluation.methods import Entry, Task
+from evaluation.plan import Outcome, Plan, Unwatched, Watch
+from evaluation.results import FORMAT, Run, load, save
+from evaluation.sources import code_digest
+from evaluation.splits import Split
+from evaluation.tuning import METRIC, fit_best, judge
+
+log = logger(__name__)
+
+
+@dataclass
+class Evaluator:
+    """Carries a plan out; what a method raises is its own result and harms no other.
+
+    Attributes:
+        folder: where single results are kept and found again.
+    """
+
+    dataset: Dataset
+    features: Features
+    plan: Plan
+    settings: Settings
+    folder: Path
+    watch: Watch = field(default_factory=Unwatched)
+
+    def run(self) -> Outcome:
+        """Every seed, split, subset and method of the plan."""
+        runs: list[Run] = []
+        facts: list[Mapping[str, Any]] = []
+        self._about_data = dataset_digest(self.dataset)
+        for seed in self.plan.seeds:
+            splits = self.plan.splits(self.dataset, seed)
+            self.watch.begin(len(self.plan.steps()) * len(splits))
+            for split in splits:
+                label = f"N={split.facts['revealed']}" if len(splits) > 1 else ""
+                facts.append({"seed": seed, **split.facts})
+                runs += self._on(split, label)
+        return Outcome(tuple(runs), tuple(facts))
+
+    def _on(self, split: Split, label: str) -> list[Run]:
+        tasks: dict[tuple[str, ...], tuple[Task, str]] = {}
+        runs: list[Run] = []
+        for entry, modalities in self.plan.steps():
+            parts = (f"seed {split.seed}", label, entry.name, "+".join(modalities))
+            self.watch.step(" ".join(part for part in parts if part))
+            if modalities not in tasks:
+                tasks[modalities] = self._task(split, modalities)
+            task, about_items = tasks[modalities]
+            key = self._key(entry, modalities, split.seed, label, about_items)
+            found = load(key, self.folder)
+            kept = found is not None and found.state != "failed"
+            if found is None or not kept:
+                started = Run(key, entry.name, modalities, split.seed, label)
+                found = measured(entry, task, self.plan.ks, started)
+                save(found, self.folder)
+            self.watch.done(found, kept)
+            runs.append(found)
+        return runs
+
+    def _task(self, split: Split, modalities: tuple[str, ...]) -> tuple[Task, str]:
+        """The task on some modalities, and a digest of its numbers."""
+        blocks = tuple(name for name in modalities if name != GRAPH)
+        fusion: Fusion | None = None
+        raw: dict[str, Matrix] = {}
+        items = np.zeros((self.dataset.n_items, 0), dtype=np.float32)
+        if blocks:
+            fusion, items, raw = fuse(
+                self.dataset, self.features, blocks, split.warm, self.settings
+            )
+        graph = None
+        if GRAPH in modalities and self.plan.graph is not None:
+            graph = self.plan.graph(self.dataset, split)
+        asked = split.of("validation")
+        task = Task(
+            dataset=self.dataset,
+            split=split,
+            items=items,
+            fusion=fusion,
+            raw=raw,
+            profiles=self.features.profiles if split.profiles else {},
+            graph=graph,
+            questions=tuple(one for one in asked if one.name in self.plan.questions) or asked,
+            seed=split.seed,
+        )
+        digest = hashlib.sha256(np.ascontiguousarray(items).tobytes())
+        for matrices in (raw, task.profiles, {} if graph is None else {GRAPH: graph}):
+            for name, matrix in sorted(matrices.items()):
+                digest.update(name.encode() + np.ascontiguousarray(matrix).tobytes())
+        return task, digest.hexdigest()
+
+    def _key(
+        self, entry: Entry, modalities: tuple[str, ...], seed: int, label: str, about_items: str
+    ) -> str:
+        content = {
+            "format": FORMAT,
+            "protocol": self.plan.protocol,
+            "questions": self.plan.questions,
+            "ks": self.plan.ks,
+            "metric": METRIC,
+            "seed": seed,
+            "split": label,
+            "method": entry.where,
+            "grid": [dict(point) for point in entry.grid],
+            "features": modalities,
+            "data": self._about_data,
+            "items": about_items,
+            "code": code_digest(entry.module, "evaluation.tuning", "evaluation.splits"),
+        }
+        packed = orjson.dumps(content, option=orjson.OPT_SORT_KEYS)
+        return hashlib.sha256(packed).hexdigest()[:24]
+
+
+def measured(entry: Entry, task: Task, ks: tuple[int, ...], started: Run) -> Run:
+    """`started` with what became of it: done, failed with the reason, or not applicable."""
+    questions = task.split.of("test")
+    if not entry.cold_items:
+        warm = task.split.warm
+        questions = tuple(one for one in questions if (one.candidates & warm).any())
+        if not questions:
+            reason = "it cannot order items without interactions, and all candidates are"
+            return replace(started, state="not applicable", reason=reason)
+    metrics: dict[str, dict[str, float]] = {}
+    users: dict[str, NDArray[np.int32]] = {}
+    per_user: dict[str, dict[str, NDArray[np.float64]]] = {}
+    vectors = task.items if task.items.shape[1] else None
+    try:
+        fitted = fit_best(entry, task)
+        begun = time.perf_counter()
+        for found in judge(
+            fitted.method, questions, task, ks=ks, cold=task.split.cold, vectors=vectors
+        ):
+            metrics[found.evaluation] = found.means()
+            users[found.evaluation] = found.users
+            per_user[found.evaluation] = dict(found.per_user)
+        scoring_s = time.perf_counter() - begun
+    except Exception as error:  # a method under test may raise anything
+        reason = str(error)
+        if not isinstance(error, FirstlightError):
+            reason = f"{type(error).__name__}: {error}"
+        log.warning("method failed", method=entry.name, seed=task.seed, reason=reason)
+        detail = {"traceback": traceback.format_exc()}
+        return replace(started, state="failed", reason=reason, detail=detail)
+    return replace(
+        started,
+        parameters=fitted.parameters,
+        validation=fitted.value,
+        fit_s=fitted.fit_s,
+        tuning_s=fitted.tuning_s,
+        scoring_ms=1000 * scoring_s / max(sum(map(len, users.values())), 1),
+        metrics=metrics,
+        users=users,
+        per_user=per_user,
+        detail={**getattr(fitted.method, "detail", {}), "tried": fitted.tried},
+    )
+
+
+def dataset_digest(dataset: Dataset) -> str:
+    """Hash of a data set's items, users, interactions and graph; vectors count as features."""
+    digest = hashlib.sha256(dataset.name.encode())
+    for one in (*dataset.items, *dataset.users):
+        digest.update(one.model_dump_json().encode())
+    for array in (dataset.user_index, dataset.item_index, dataset.weights, dataset.times):
+        if array is not None:
+            digest.update(np.ascontiguousarray(array).tobytes())
+    for triple in dataset.graph:
+        digest.update("\t".join(triple).encode())
+    if dataset.given is not None:
+        for part in (dataset.given.cold_items, dataset.given.part):
+            if part is not None:
+                digest.update(np.ascontiguousarray(part).tobytes())
+    return digest.hexdigest()
