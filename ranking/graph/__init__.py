@@ -1,0 +1,48 @@
+"""The knowledge graph: reading, linking, spectral embeddings, the graph term, and paths."""
+
+from ranking.graph.concepts import Concepts, low_rank
+from ranking.graph.knowledge import KnowledgeGraph
+from ranking.graph.linking import THRESHOLD, Link, Linker, Links, Way, link_items, typical_kinds
+from ranking.graph.paths import Path, Reasons, reasons
+from ranking.graph.spectral import Spectral, spectral
+from ranking.graph.term import (
+    Choice,
+    GraphReport,
+    GraphTerm,
+    Question,
+    fit_graph_term,
+    no_term,
+    permuted,
+    user_graph_vectors,
+)
+from ranking.graph.triples import BadLine, Reading, read_graph, read_links
+
+__all__ = [
+    "THRESHOLD",
+    "BadLine",
+    "Choice",
+    "Concepts",
+    "GraphReport",
+    "GraphTerm",
+    "KnowledgeGraph",
+    "Link",
+    "Linker",
+    "Links",
+    "Path",
+    "Question",
+    "Reading",
+    "Reasons",
+    "Spectral",
+    "Way",
+    "fit_graph_term",
+    "link_items",
+    "low_rank",
+    "no_term",
+    "permuted",
+    "read_graph",
+    "read_links",
+    "reasons",
+    "spectral",
+    "typical_kinds",
+    "user_graph_vectors",
+]
