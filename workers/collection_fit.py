@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -72,7 +72,7 @@ def fit_fusion(held: Runtime, dispatch: Dispatch, *, only_first: bool = False) -
         if only_first and not active.fusion.version.startswith("passthrough"):
             return None
         served = _served(held)
-        samples, titles = _samples(held, served.collection)
+        samples, attributes, titles = _samples(held, served.collection)
         least = held.settings.fusion.min_items
         if len(samples) < least:
             raise RejectedError(
@@ -85,6 +85,7 @@ def fit_fusion(held: Runtime, dispatch: Dispatch, *, only_first: bool = False) -
             block_dim=held.settings.fusion.block_dim,
             weights=held.settings.fusion.weights,
             query_samples=_query_samples(held, titles),
+            attributes=attributes,
         )
         if fusion.version == served.fusion:
             return Fit(fusion.version, served.collection, len(samples), 0, None)
@@ -109,21 +110,25 @@ def _served(held: Runtime) -> CollectionRecord:
     return record
 
 
-def _samples(held: Runtime, collection: str) -> tuple[list[dict[str, Vector]], list[str]]:
-    """Raw vectors of at most `sample_items` items, and some of their titles. The index hands
-    items out by a hash of their id, so the first ones are a fair sample."""
+def _samples(
+    held: Runtime, collection: str
+) -> tuple[list[dict[str, Vector]], list[dict[str, Any]], list[str]]:
+    """Raw vectors and attributes of at most `sample_items` items, and some titles. The index
+    hands items out by a hash of their id, so the first ones are a fair sample."""
     samples: list[dict[str, Vector]] = []
+    attributes: list[dict[str, Any]] = []
     titles: list[str] = []
     most = held.settings.fusion.sample_items
     for batch in held.index.scroll(collection, with_vectors=list(held.encoders.dims)):
         for item in batch:
             if item.vectors:
                 samples.append(item.vectors)
+                attributes.append(item.attributes)
             if item.title.strip() and len(titles) < QUERY_TEXTS:
                 titles.append(item.title)
         if len(samples) >= most:
             break
-    return samples[:most], titles
+    return samples[:most], attributes[:most], titles
 
 
 def _query_samples(held: Runtime, titles: Sequence[str]) -> dict[str, Matrix]:

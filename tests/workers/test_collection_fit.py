@@ -402,7 +402,9 @@ def test_real_encoders_are_fitted_with_text_and_pictures(
         colour = (number * 6, 255 - number * 6, number * 37 % 256)
         Image.new("RGB", (32, 24), colour).save(picture, "PNG")
         media = {"images": [f"upload:{uploads.put(picture.getvalue(), 10_000)}"]}
+        attributes = {"year": 1980 + number, "place": ["lake", "wood"][: number % 3]}
         item = {"id": f"i{number}", "version": 1, "title": f"{number} birds", "media": media}
+        item["attributes"] = attributes
         events.append(ItemCreated.model_validate({"data": item}))
     held.catalog.accept(events)
     held.pipeline.run([Pair(f"i{number}", 1) for number in range(40)])
@@ -411,7 +413,7 @@ def test_real_encoders_are_fitted_with_text_and_pictures(
     assert fit.copied == 40
     serving = Serving(settings, held.index, held.collections.fusions)
     collection, fusion, space = serving.current() or pytest.fail("nothing served")
-    assert fusion.items == {"text": 40, "image": 40, "audio": 0}
+    assert fusion.items == {"text": 40, "image": 40, "audio": 0, "attributes": 40}
     blocks = {block.name: block for block in fusion.blocks}
     assert blocks["image"].query_means["image_text"].shape == (tiny_encoders.dims["image"],)
     (vector,) = tiny_encoders.text.encode(["7 birds"])
