@@ -157,6 +157,11 @@ def recommend(
     limit: int = 10,
     exclude_seen: bool | None = None,
     exact: bool | None = None,
+    diversity: float | None = None,
+    rules: Mapping[str, Any] | None = None,
+    explore: float | None = None,
+    seed: int | None = None,
+    explain: bool | None = None,
 ) -> Call[RankedAnswer]:
     """POST /v1/recommend."""
     body = _given(
@@ -168,6 +173,11 @@ def recommend(
         limit=limit,
         exclude_seen=exclude_seen,
         exact=exact,
+        diversity=diversity,
+        rules=rules,
+        explore=explore,
+        seed=seed,
+        explain=explain,
     )
     return Call("POST", "/v1/recommend", RankedAnswer, body)
 

@@ -164,8 +164,21 @@ class FirstlightClient:
         limit: int = 10,
         exclude_seen: bool | None = None,
         exact: bool | None = None,
+        diversity: float | None = None,
+        rules: Mapping[str, Any] | None = None,
+        explore: float | None = None,
+        seed: int | None = None,
+        explain: bool | None = None,
     ) -> RankedAnswer:
-        """Items for a stored user, a sentence, liked items, or any mix; best first."""
+        """Items for a stored user, a sentence, liked items, or any mix; best first.
+
+        Args:
+            diversity: strength of MMR, 0 to 1.
+            rules: exclude, pin, boost, bury, at_most and freshness, as in docs/api.md.
+            explore: share of the results that tries what is unsure, 0 to 1.
+            seed: makes what explores the same each time.
+            explain: whether each result tells in full what made up its score.
+        """
         return self.send(
             calls.recommend(
                 user=user,
@@ -176,6 +189,11 @@ class FirstlightClient:
                 limit=limit,
                 exclude_seen=exclude_seen,
                 exact=exact,
+                diversity=diversity,
+                rules=rules,
+                explore=explore,
+                seed=seed,
+                explain=explain,
             )
         )
 
@@ -320,8 +338,21 @@ class AsyncFirstlightClient:
         limit: int = 10,
         exclude_seen: bool | None = None,
         exact: bool | None = None,
+        diversity: float | None = None,
+        rules: Mapping[str, Any] | None = None,
+        explore: float | None = None,
+        seed: int | None = None,
+        explain: bool | None = None,
     ) -> RankedAnswer:
-        """Items for a stored user, a sentence, liked items, or any mix; best first."""
+        """Items for a stored user, a sentence, liked items, or any mix; best first.
+
+        Args:
+            diversity: strength of MMR, 0 to 1.
+            rules: exclude, pin, boost, bury, at_most and freshness, as in docs/api.md.
+            explore: share of the results that tries what is unsure, 0 to 1.
+            seed: makes what explores the same each time.
+            explain: whether each result tells in full what made up its score.
+        """
         return await self.send(
             calls.recommend(
                 user=user,
@@ -332,6 +363,11 @@ class AsyncFirstlightClient:
                 limit=limit,
                 exclude_seen=exclude_seen,
                 exact=exact,
+                diversity=diversity,
+                rules=rules,
+                explore=explore,
+                seed=seed,
+                explain=explain,
             )
         )
 

@@ -23,18 +23,27 @@ Within = Annotated[
 ]
 
 
-def _filters(text: str | None) -> dict[str, Any] | None:
+FILTER_EXAMPLE = '{"genre": "Jazz"}'
+RULES_EXAMPLE = '{"pin": [{"item": "film-9", "position": 1}], "exclude": ["film-3"]}'
+
+
+def _object(text: str | None, option: str, example: str) -> dict[str, Any] | None:
+    """An option's JSON object. Raises RejectedError where it is none."""
     if text is None:
         return None
     try:
         value = orjson.loads(text)
     except orjson.JSONDecodeError as error:
         raise RejectedError(
-            f"not JSON ({error})", field="--filter", remedy='such as {"genre": "Jazz"}'
+            f"not JSON ({error})", field=option, remedy=f"such as {example}"
         ) from None
     if not isinstance(value, dict):
-        raise RejectedError("not a JSON object", field="--filter", remedy="map names to conditions")
+        raise RejectedError("not a JSON object", field=option, remedy=f"such as {example}")
     return value
+
+
+def _filters(text: str | None) -> dict[str, Any] | None:
+    return _object(text, "--filter", FILTER_EXAMPLE)
 
 
 def _target(within: str) -> Target:
@@ -64,6 +73,22 @@ def recommend(
     seen: Annotated[
         bool, typer.Option("--include-seen", help="Keep what they already interacted with.")
     ] = False,
+    diversity: Annotated[
+        float | None, typer.Option(help="0 (by score alone) to 1 (unlike each other alone).")
+    ] = None,
+    rules: Annotated[
+        str | None,
+        typer.Option(help='Business rules as JSON: {"exclude": ["film-3"], "at_most": [...]}.'),
+    ] = None,
+    explore: Annotated[
+        float | None, typer.Option(help="Share of the results that tries what is unsure.")
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option(help="Makes what explores the same each time.")
+    ] = None,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Tell in full what made up each score.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Recommend items to a user, a sentence, or whoever likes these items."""
@@ -75,6 +100,11 @@ def recommend(
             filters=_filters(filters),
             limit=limit,
             exclude_seen=not seen,
+            diversity=diversity,
+            rules=_object(rules, "--rules", RULES_EXAMPLE),
+            explore=explore,
+            seed=seed,
+            explain=explain or None,
         )
     _show(answer, as_json)
 
