@@ -164,14 +164,19 @@ def _ordered(
 ) -> NDArray[np.int64]:
     """[n, m] integers in the order of the scores; equal scores in an order of each user's own.
 
-    The upper 32 bits are the float's bits made monotone, the lower 32 the item's lot times an
-    odd number of the user's: all different within a row.
+    The upper 32 bits are the float's bits made monotone, the lower 32 the item's lot mixed with
+    the user: the mixing (of MurmurHash3) is one to one, so all are different within a row.
     """
     bits = (scores + np.float32(0)).view(np.int32)  # + 0 turns -0.0 into 0.0
     bits = np.where(bits < 0, bits ^ np.int32(0x7FFFFFFF), bits)
-    odd = (users.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)) >> np.uint64(32)
-    mixed = lots[None, :] * (odd.astype(np.uint32) | np.uint32(1))[:, None]
+    mixed = _mix(lots[None, :] ^ _mix(users.astype(np.uint32) + np.uint32(1))[:, None])
     return (bits.astype(np.int64) << 32) | mixed.astype(np.int64)
+
+
+def _mix(values: NDArray[np.uint32]) -> NDArray[np.uint32]:
+    values = (values ^ (values >> np.uint32(16))) * np.uint32(0x85EBCA6B)
+    values = (values ^ (values >> np.uint32(13))) * np.uint32(0xC2B2AE35)
+    return values ^ (values >> np.uint32(16))
 
 
 def _largest(keys: NDArray[np.int64], k: int) -> NDArray[np.int64]:

@@ -2,6 +2,7 @@
 
 pytest_plugins: list[str] = [
     "tests.fixtures.postgres",
+    "tests.fixtures.datasets",
     "tests.fixtures.encoders",
     "tests.fixtures.media",
     "tests.fixtures.planted",

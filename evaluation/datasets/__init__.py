@@ -24,6 +24,8 @@ __all__ = [
     "read_tiktok",
 ]
 
+LIKED = "-liked"
+
 READERS: tuple[tuple[Callable[[Path], bool], Callable[[Path], Dataset]], ...] = (
     (is_movielens_1m, read_movielens_1m),
     (is_movielens_100k, read_movielens_100k),
@@ -43,10 +45,16 @@ def data_folder() -> Path:
 def open_dataset(path_or_name: str | Path) -> Dataset:
     """Read a data set from its folder, or by the name of a folder in `data_folder()`.
 
+    "-liked" after the name of a MovieLens folder keeps the pairs rated 4 or 5; otherwise every
+    recorded pair is a positive.
+
     Raises:
         RejectedError: there is no such folder, it is of no known kind, or it cannot be read.
     """
     folder = Path(path_or_name)
+    liked_only = folder.name.endswith(LIKED) and not folder.is_dir()
+    if liked_only:
+        folder = folder.with_name(folder.name.removesuffix(LIKED))
     if not folder.is_dir() and len(folder.parts) == 1:
         folder = data_folder() / folder
     if not folder.is_dir():
@@ -55,6 +63,8 @@ def open_dataset(path_or_name: str | Path) -> Dataset:
             field=str(path_or_name),
             remedy="give the path of a folder, or set FIRSTLIGHT_TEST_DATA to where it lies",
         )
+    if liked_only:
+        return _read_liked(folder)
     for recognises, read in READERS:
         if recognises(folder):
             return read(folder)
@@ -63,4 +73,16 @@ def open_dataset(path_or_name: str | Path) -> Dataset:
         field=str(folder),
         remedy="put items.csv and interactions.csv there (docs/evaluation.md), or RecBole's"
         " atomic files (NAME.inter ...)",
+    )
+
+
+def _read_liked(folder: Path) -> Dataset:
+    if is_movielens_1m(folder):
+        return read_movielens_1m(folder, liked_only=True)
+    if is_movielens_100k(folder):
+        return read_movielens_100k(folder, liked_only=True)
+    raise RejectedError(
+        f"{LIKED} is for the MovieLens folders",
+        field=str(folder),
+        remedy="leave out the interactions you do not want as positives",
     )

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from domain.errors import RejectedError
 from evaluation.dataset import Dataset
-from evaluation.splits.split import Evaluation, Split, Stage, question, trained_items
+from evaluation.splits.split import Evaluation, Mask, Split, Stage, question, trained_items
 from evaluation.splits.warm_up import places_in_groups
 
-NEW_SHARE = 0.2
+NEW_SHARE = 0.3
+VALIDATION_SHARE = 1 / 3
 KNOWN = (0, 1, 3, 5)
 
 
@@ -25,10 +27,11 @@ def user_cold_start(
 ) -> Split:
     """A share of the users with enough items is new: none of their pairs is trained on.
 
-    Half of the new users are for validation, half for test. Of each, k items drawn at random
-    (nested: those of k = 1 are among those of k = 3) are their history and masked; all their
-    other items are targets. Only users with more than max(k) items are drawn, so that every k
-    asks about the same users. Candidates are all items that have an interaction.
+    A third of the new users is for validation, the rest for test. Of each, the first k items in
+    time are their history and masked (nested: those of k = 1 are among those of k = 3); where
+    times are equal or unknown, they are drawn. All their other items are targets. Only users
+    with more than max(k) items are drawn, so that every k asks about the same users. Candidates
+    are all items that have an interaction.
 
     Evaluations are named "k=0", "k=1" ... A method that cannot use `Evaluation.history` is fitted
     on `Split.folded(evaluation)` instead.
@@ -50,19 +53,14 @@ def user_cold_start(
             field=dataset.name,
             remedy="give more users, or a smaller share of new ones",
         )
+    cut = max(1, round(VALIDATION_SHARE * len(drawn)))
     new = {
-        stage: np.isin(np.arange(dataset.n_users), half)
-        for stage, half in (
-            ("validation", drawn[: len(drawn) // 2]),
-            ("test", drawn[len(drawn) // 2 :]),
-        )
+        stage: np.isin(np.arange(dataset.n_users), chosen)
+        for stage, chosen in (("validation", drawn[:cut]), ("test", drawn[cut:]))
     }
     is_new = new["validation"] | new["test"]
     trained = ~is_new[dataset.user_index]
-    rows = rng.permutation(np.flatnonzero(~trained))
-    rows = rows[np.argsort(dataset.user_index[rows], kind="stable")]
-    turn = np.full(dataset.n_interactions, -1, dtype=np.int64)
-    turn[rows] = places_in_groups(dataset.user_index[rows])
+    turn = _turns(dataset, ~trained, rng)
     candidates = trained_items(dataset, np.ones(dataset.n_interactions, dtype=bool))
     train = dataset.matrix(trained)
     nobody = np.zeros(dataset.n_items, dtype=bool)
@@ -99,3 +97,16 @@ def user_cold_start(
             "items": int(candidates.sum()),
         },
     )
+
+
+def _turns(dataset: Dataset, pairs: Mask, rng: np.random.Generator) -> NDArray[np.int64]:
+    """[n_interactions] place of each pair in its user's order of time; -1 elsewhere."""
+    rows = rng.permutation(np.flatnonzero(pairs))
+    users = dataset.user_index[rows]
+    if dataset.times is None:
+        rows = rows[np.argsort(users, kind="stable")]
+    else:
+        rows = rows[np.lexsort((dataset.times[rows], users))]  # stable; NaN comes last
+    turn = np.full(dataset.n_interactions, -1, dtype=np.int64)
+    turn[rows] = places_in_groups(dataset.user_index[rows])
+    return turn
