@@ -12,7 +12,7 @@ import numpy as np
 from api.vectors import ItemVectors
 from encoders import Fusion
 from index import Hit
-from ranking import Explained, Projection, Query, RankSpace, explain
+from ranking import Explained, Hybrid, Query, RankSpace, explain
 
 NEW = "new"
 NOTHING_INDEXED = "nothing is indexed yet; publish items and wait until they are"
@@ -20,20 +20,20 @@ NOTHING_INDEXED = "nothing is indexed yet; publish items and wait until they are
 
 @dataclass(frozen=True, slots=True)
 class Space:
-    """A collection, the fusion that filled it, the space of its rank vectors, and the projection
-    that queries it."""
+    """A collection, the fusion that filled it, the space of its rank vectors, and the hybrid that
+    queries it."""
 
     collection: str
     fusion: Fusion
     rank: RankSpace
-    projection: Projection
+    hybrid: Hybrid
 
     def facts(self) -> dict[str, str]:
         """Which artifacts produced an answer."""
         return {
             "collection": self.collection,
             "fusion": self.fusion.version,
-            "projection": self.projection.version,
+            "projection": self.hybrid.version,
         }
 
 

@@ -7,9 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from api.answer import Answers
+from api.history import History, composed
 from api.models import Models
 from api.problems import ProblemError, field_error, invalid_fields
 from api.ranked import NOTHING_INDEXED, Space, answer_of
@@ -21,7 +20,7 @@ from catalog import Catalog, InteractionRecord, ItemState
 from domain.settings import RankingSettings
 from domain.users import User
 from index import ItemIndex
-from ranking import history_vector, user_vector, widened
+from ranking import user_vector
 
 DAY_S = 86_400.0
 
@@ -74,12 +73,16 @@ class Recommender:
         if space is None:
             return answer_of([], [NOTHING_INDEXED], None, started)
         notes: list[str] = []
-        history, count, titles = self._history(space, ask.liked, person, notes)
-        embeddings = self._models.person(person.said, titles, ask.user)
+        history = self._history(space, ask.liked, person, notes)
+        embeddings = self._models.person(person.said, history.titles, ask.user)
         user = user_vector(
-            space.fusion.blocks, embeddings, history, count, self._settings.profile_weight_k0
+            space.fusion.blocks,
+            embeddings,
+            history.content,
+            len(history),
+            self._settings.profile_weight_k0,
         )
-        query = widened(space.projection.query(user), space.rank)
+        query = composed(space, user, history)
         return self._answers.ranked(
             space, query, ask, person.seen, notes, now=time.time(), started=started
         )
@@ -119,27 +122,26 @@ class Recommender:
 
     def _history(
         self, space: Space, liked: Sequence[str], person: Person, notes: list[str]
-    ) -> tuple[Any, int, list[str]]:
-        """The decayed mean of what was liked and done, of how many items, and their titles."""
+    ) -> History:
+        """What was liked and done, as far as it is indexed."""
         now = time.time()
         ids = [*liked, *(one.item for one in person.interactions)]
         if not ids:
-            return None, 0, []
+            return History()
         held = self._vectors.of_items(space.collection, list(dict.fromkeys(ids)))
         self._explain_absent(liked, held, notes)
         weights = [1.0] * len(liked) + [one.weight for one in person.interactions]
         ages_s = [0.0] * len(liked) + [now - one.time for one in person.interactions]
         used = [at for at, item_id in enumerate(ids) if item_id in held]
-        if not used:
-            return None, 0, []
-        vector = history_vector(
-            space.rank.content_of(np.stack([held[ids[at]].vector for at in used])),
+        return History.of(
+            space,
+            [ids[at] for at in used],
+            [held[ids[at]].vector for at in used],
+            [held[ids[at]].title for at in used],
             [weights[at] for at in used],
             [ages_s[at] for at in used],
             self._settings.history_half_life_days * DAY_S,
         )
-        distinct = list(dict.fromkeys(ids[at] for at in used))
-        return vector, len(distinct), [held[item_id].title for item_id in distinct]
 
     def _explain_absent(self, liked: Sequence[str], held: dict[str, Any], notes: list[str]) -> None:
         """Liked items that are unknown are an error, those not indexed a note."""

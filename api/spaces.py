@@ -1,4 +1,4 @@
-"""The collection, fusion and projection that serve right now, as one coherent triple."""
+"""The collection, fusion and hybrid that serve right now, as one coherent triple."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from typing import TypeVar
 
 from api.ranked import Space
 from index import MissingCollectionError
-from ranking import ProjectionStore
+from ranking import HybridStore
 from workers.serving import Serving
 
 T = TypeVar("T")
 
 
 class Spaces:
-    """Follows the serving alias, the fusion pointer and the projection pointer."""
+    """Follows the serving alias, the fusion pointer and the hybrid's pointer."""
 
-    def __init__(self, serving: Serving, projections: ProjectionStore) -> None:
+    def __init__(self, serving: Serving, hybrids: HybridStore) -> None:
         self._serving = serving
-        self._projections = projections
+        self._hybrids = hybrids
 
     def current(self) -> Space | None:
         """What serves now; None before anything is indexed. Raises RetryableError."""
@@ -26,7 +26,7 @@ class Spaces:
         if found is None:
             return None
         collection, fusion, rank = found
-        return Space(collection, fusion, rank, self._projections.current(fusion))
+        return Space(collection, fusion, rank, self._hybrids.current(fusion, rank))
 
     def use(self, work: Callable[[Space | None], T]) -> T:
         """Work with what serves now; once more when that collection was dropped meanwhile."""

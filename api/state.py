@@ -20,7 +20,7 @@ from catalog import Catalog
 from domain.settings import Settings
 from encoders import FusionStore
 from index import ItemIndex
-from ranking import ProjectionStore
+from ranking import HybridStore
 from workers.publish import Sender
 from workers.serving import Serving
 from workers.uploads import Uploads
@@ -89,7 +89,7 @@ def open_parts(
     models = Models(settings, words)
     spaces = Spaces(
         Serving(settings, index, FusionStore(settings.folder("artifacts") / "fusion")),
-        ProjectionStore(settings.folder("artifacts") / "projection"),
+        HybridStore(settings.folder("artifacts") / "hybrid"),
     )
     vectors = ItemVectors(index, settings.api.item_cache)
     uploads = Uploads(settings.folder("uploads"))

@@ -1,4 +1,4 @@
-"""Fused vectors of items, held in memory: they explain scores and make up histories."""
+"""Rank vectors of items, held in memory: they explain scores and make up histories."""
 
 from __future__ import annotations
 
@@ -16,9 +16,10 @@ HISTORY_FRESH_S = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """One item's fused vector: [rank_dim] float32, and of which version."""
+    """One item's rank vector: [dim] float32, of which version, and when that was rewritten."""
 
     version: int
+    rewritten_at: float
     vector: Vector
     title: str
     read_at: float
@@ -39,7 +40,8 @@ class ItemVectors:
         found, missing = {}, []
         for hit in hits:
             held = self._cache.get((collection, hit.id))
-            if held is not None and held.version == hit.version:
+            stamp = (hit.version, hit.rewritten_at)
+            if held is not None and (held.version, held.rewritten_at) == stamp:
                 found[hit.id] = held
             else:
                 missing.append(hit.id)
@@ -63,7 +65,7 @@ class ItemVectors:
         now = time.monotonic()
         found = {}
         for item_id, item in self._index.fetch(collection, ids, with_vectors=[RANK]).items():
-            held = Held(item.version, item.vectors[RANK], item.title, now)
+            held = Held(item.version, item.rewritten_at, item.vectors[RANK], item.title, now)
             self._cache.put((collection, item_id), held)
             found[item_id] = held
         return found

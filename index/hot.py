@@ -23,7 +23,8 @@ class HotCalls(Protocol):
     """Upsert and query, in Qdrant's JSON with numpy arrays for vectors."""
 
     def upsert(self, collection: str, body: Json) -> None:
-        """{"points": [...], "update_filter": {...}}; returns when it is durable."""
+        """{"points": [...], "update_filter": {...}} and perhaps "update_mode"; returns when it
+        is durable."""
 
     def query(self, collection: str, searches: Sequence[Json]) -> list[list[Json]]:
         """The scored points of each search, in order."""
@@ -77,7 +78,12 @@ class ModelCalls:
 
     def upsert(self, collection: str, body: Json) -> None:
         made = models.PointsList.model_validate(body)
-        self._client.upsert(collection, made.points, update_filter=made.update_filter)
+        self._client.upsert(
+            collection,
+            made.points,
+            update_filter=made.update_filter,
+            update_mode=made.update_mode,
+        )
 
     def query(self, collection: str, searches: Sequence[Json]) -> list[list[Json]]:
         requests = [

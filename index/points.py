@@ -26,6 +26,9 @@ class ItemPoint:
         fingerprint: of the encoders and the fusion that made the vectors.
         indexed_at: seconds since 1970.
         expires_at: seconds since 1970 from which no search finds it; None: never.
+        gate: g of its rank vector, in [0, 1): how far its interactions are trusted.
+        rewritten_at: when its rank vector was last rewritten at this version, seconds since
+            1970; 0: it was not.
     """
 
     id: str
@@ -36,6 +39,8 @@ class ItemPoint:
     fingerprint: str = ""
     indexed_at: float = 0.0
     expires_at: float | None = None
+    gate: float = 0.0
+    rewritten_at: float = 0.0
 
     @property
     def modalities(self) -> list[str]:
@@ -56,6 +61,8 @@ class StoredItem:
     indexed_at: float
     vectors: dict[str, Vector]
     expires_at: float | None = None
+    gate: float = 0.0
+    rewritten_at: float = 0.0
 
 
 @dataclass(slots=True)
@@ -71,6 +78,8 @@ class Hit:
     vectors: dict[str, Vector]
     indexed_at: float = 0.0
     expires_at: float | None = None
+    gate: float = 0.0
+    rewritten_at: float = 0.0
 
 
 def newest(points: Iterable[ItemPoint]) -> list[ItemPoint]:
@@ -153,6 +162,10 @@ def to_body(point: ItemPoint) -> dict[str, Any]:
         payload["lengths"] = lengths
     if point.expires_at is not None:
         payload[EXPIRES_KEY] = point.expires_at
+    if point.gate:
+        payload["gate"] = point.gate
+    if point.rewritten_at:
+        payload["rewritten_at"] = point.rewritten_at
     return {"id": point_id(point.id), "vector": vectors, "payload": payload}
 
 
@@ -169,6 +182,8 @@ def to_hit(point: Mapping[str, Any]) -> Hit:
         vectors=_vectors(point.get("vector"), payload),
         indexed_at=payload["indexed_at"],
         expires_at=payload.get(EXPIRES_KEY),
+        gate=payload.get("gate", 0.0),
+        rewritten_at=payload.get("rewritten_at", 0.0),
     )
 
 
@@ -184,6 +199,8 @@ def to_stored(payload: Mapping[str, Any], vectors: object) -> StoredItem:
         indexed_at=payload["indexed_at"],
         vectors=_vectors(vectors, payload),
         expires_at=payload.get(EXPIRES_KEY),
+        gate=payload.get("gate", 0.0),
+        rewritten_at=payload.get("rewritten_at", 0.0),
     )
 
 

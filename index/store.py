@@ -205,6 +205,24 @@ class ItemIndex:
                 }
                 self._hot.upsert(collection, body)
 
+    def rewrite(self, collection: str, points: Sequence[ItemPoint]) -> None:
+        """Replace each point that is stored at exactly the version given, and nothing else: what
+        is newer, older or gone stays as it is.
+
+        Raises:
+            PermanentError: a vector is NaN, infinite, zero or misshapen; the item is named.
+        """
+        for error in self.faults(collection, points).values():
+            raise error
+        with self._in(collection):
+            for chunk in chunks(newest(points), UPSERT_POINTS):
+                body = {
+                    "points": [to_body(point) for point in chunk],
+                    "update_filter": exactly([(point.id, point.version) for point in chunk]),
+                    "update_mode": "update_only",
+                }
+                self._hot.upsert(collection, body)
+
     def delete(self, collection: str, pairs: Sequence[tuple[str, int]]) -> None:
         """Remove each (item id, version) if that version or an older one is stored."""
         with self._in(collection):

@@ -1,50 +1,64 @@
-"""Published projections: versioned folders, one pointer per fusion, swapped atomically."""
+"""Published hybrids: versioned folders, one pointer per fusion, swapped atomically."""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
 import shutil
 import tempfile
 import threading
+import time
 from pathlib import Path
 
 from domain.errors import RejectedError
 from domain.log import logger
+from ranking.artifact import load, save
+from ranking.hybrid import Hybrid, untrained
 from ranking.layout import FusionLike
-from ranking.projection import Projection, prior
+from ranking.projection import FACTS_FILE as PROJECTION_FILE
+from ranking.space import RankSpace
 
 log = logger(__name__)
 
 SAFE_NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$")
+KEPT = 3
+"""Hybrids kept on disk beside those that serve."""
+
+ABANDONED_S = 86_400.0
+"""A hybrid that is being written for longer than this has lost its writer."""
+
 Stamp = tuple[int, int, int] | None
 
 
-class ProjectionStore:
-    """The projection that serves, per fusion; the prior where none was published.
+class HybridStore:
+    """The hybrid that serves, per fusion; the prior where none was published.
 
     A publisher in another process is seen at the next call of `current`, which costs one stat.
-    Every fusion has its own pointer, so that going back to an older fusion finds the projection
-    that was made for it.
+    Every fusion has its own pointer, so that going back to an older fusion finds the hybrid that
+    was made for it.
     """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._lock = threading.Lock()
-        self._loaded: dict[str, tuple[Stamp, Projection]] = {}
+        self._loaded: dict[str, tuple[Stamp, Hybrid]] = {}
 
-    def current(self, fusion: FusionLike) -> Projection:
-        """The projection for this fusion. One that is refused is logged and the old one stays."""
+    def current(self, fusion: FusionLike, space: RankSpace) -> Hybrid:
+        """The hybrid for this fusion and space. One that is refused is logged and the old stays."""
         stamp = _stamp(self._pointer(fusion.version))
         held = self._loaded.get(fusion.version)
-        if held is not None and held[0] == stamp:
+        if held is not None and held[0] == stamp and held[1].space == space:
             return held[1]
         with self._lock:
             held = self._loaded.get(fusion.version)
-            if held is None or held[0] != stamp:
-                old = held[1] if held is not None else prior(fusion)
-                held = (stamp, self._read(fusion, old) if stamp else prior(fusion))
+            if held is None or held[0] != stamp or held[1].space != space:
+                old = untrained(fusion, space)
+                if held is not None and held[1].space == space:
+                    old = held[1]
+                found = self._read(fusion, space, old) if stamp else untrained(fusion, space)
+                held = (stamp, found)
                 self._loaded = {fusion.version: held} | {
                     version: other
                     for version, other in list(self._loaded.items())[:3]
@@ -52,41 +66,62 @@ class ProjectionStore:
                 }
             return held[1]
 
-    def publish(self, projection: Projection, fusion: FusionLike) -> None:
-        """Write a projection and make it the one that serves its fusion.
+    def publish(self, hybrid: Hybrid, fusion: FusionLike) -> None:
+        """Write a hybrid and make it the one that serves its fusion; older ones than the last
+        KEPT are removed, except those that serve another fusion.
 
         Raises:
-            RejectedError: `Projection.check` refuses it; what served goes on serving.
+            RejectedError: `Hybrid.check` refuses it; what served goes on serving.
         """
-        projection.check(fusion)
-        target = self._folder / _safe(projection.version)
+        hybrid.check(fusion, hybrid.space)
+        target = self._folder / _safe(hybrid.version)
         self._folder.mkdir(parents=True, exist_ok=True)
         if not target.exists():
             staged = Path(tempfile.mkdtemp(prefix=".new-", dir=self._folder))
             try:
-                projection.save(staged)
-                for file in staged.iterdir():
-                    _sync(file)
+                save(hybrid, staged)
+                for path in [*staged.rglob("*"), staged]:
+                    _sync(path)
                 staged.rename(target)
             except OSError:
                 if not target.exists():
                     raise
             finally:
                 shutil.rmtree(staged, ignore_errors=True)
-        self._point(fusion.version, projection.version)
+        self._point(fusion.version, hybrid.version)
+        self._retire()
 
     def versions(self) -> list[str]:
-        """Every projection on disk, for going back."""
-        return sorted(path.parent.name for path in self._folder.glob("[!.]*/projection.json"))
+        """Every hybrid on disk, for going back."""
+        return sorted(path.parent.name for path in self._folder.glob(f"[!.]*/{PROJECTION_FILE}"))
 
-    def _read(self, fusion: FusionLike, old: Projection) -> Projection:
+    def _retire(self) -> None:
+        """Forget all but the newest, and what was left half written by somebody who was killed."""
+        serving = {self._pointed(path) for path in self._folder.glob("current-*.json")}
+        found = [path.parent for path in self._folder.glob(f"[!.]*/{PROJECTION_FILE}")]
+        newest = sorted(found, key=lambda path: path.stat().st_mtime_ns, reverse=True)
+        for folder in newest[KEPT:]:
+            if folder.name not in serving:
+                shutil.rmtree(folder, ignore_errors=True)
+        for folder in self._folder.glob(".new-*"):
+            with contextlib.suppress(OSError):
+                if time.time() - folder.stat().st_mtime > ABANDONED_S:
+                    shutil.rmtree(folder, ignore_errors=True)
+
+    def _pointed(self, pointer: Path) -> str:
+        try:
+            return str(json.loads(pointer.read_text(encoding="utf-8"))["version"])
+        except (OSError, ValueError, KeyError, TypeError):
+            return ""
+
+    def _read(self, fusion: FusionLike, space: RankSpace, old: Hybrid) -> Hybrid:
         try:
             pointer = json.loads(self._pointer(fusion.version).read_text(encoding="utf-8"))
-            found = Projection.load(self._folder / _safe(str(pointer["version"])), fusion)
+            found = load(self._folder / _safe(str(pointer["version"])), fusion, space)
         except (OSError, ValueError, KeyError, TypeError, RejectedError) as error:
-            log.error("projection refused, the old one stays", kept=old.version, why=str(error))
+            log.error("hybrid refused, the old one stays", kept=old.version, why=str(error))
             return old
-        log.info("projection loaded", projection=found.version, fusion=fusion.version)
+        log.info("hybrid loaded", hybrid=found.version, fusion=fusion.version)
         return found
 
     def _pointer(self, fusion_version: str) -> Path:

@@ -88,7 +88,7 @@ def _status(parts: Parts) -> StatusAnswer:
         collection_items=items,
         collections=tried("index", parts.index.collections, no_names),
         fusion=space.fusion.version if space is not None else None,
-        projection=space.projection.version if space is not None else None,
+        projection=space.hybrid.version if space is not None else None,
         pack=parts.settings.encoder.pack,
         models=models,
         notes=notes,

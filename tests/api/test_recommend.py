@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from domain.vectors import RANK
-from ranking import ProjectionStore, projection, rank_dim
+from ranking import HybridStore, alone, projection, rank_dim
 from tests.fixtures import media
 from tests.fixtures.service import problem_of
 
@@ -71,7 +71,8 @@ def test_any_mix_of_who_asks_is_ranked_and_every_score_is_the_sum_of_its_parts(f
     assert [one["rank"] for one in found["results"]] == list(range(1, len(scores) + 1))
     for one in found["results"]:
         assert sum(one["parts"].values()) == one["score"]
-        assert list(one["parts"]) == ["text", "image", "audio", "bias", "cf", "graph"]
+        blocks = ["text", "image", "audio", "attributes"]
+        assert list(one["parts"]) == [*blocks, "bias", "cf", "graph"]
         assert one["reason"] in one["modalities"]
     assert found["model"]["projection"].startswith("prior-")
 
@@ -246,8 +247,8 @@ def test_a_projection_published_while_it_runs_changes_the_ranking_as_computed_by
         "one": 3.0 * content["p4"][None, :],
     }
     made = projection(space.fusion, matrices)
-    store = ProjectionStore(service.settings.data_dir / "artifacts" / "projection")
-    store.publish(made, space.fusion)
+    store = HybridStore(service.settings.data_dir / "artifacts" / "hybrid")
+    store.publish(alone(made, space.rank), space.fusion)
     after = service.recommend(liked=["p0"], exclude_seen=False)
     assert after["model"]["projection"] == made.version
     by_hand = {

@@ -183,3 +183,32 @@ def test_odd_ids_and_titles_survive(shelf: Shelf) -> None:
     found = shelf.store.fetch(shelf.collection, ids)
     assert {item.title for item in found.values()} == {f"«{one}»\n" for one in ids}
     assert set(found) == set(ids)
+
+
+def test_a_rewrite_replaces_exactly_the_version_it_was_made_from(shelf: Shelf) -> None:
+    store, collection = shelf.store, shelf.collection
+    store.upsert(
+        collection, [item_point("same", 2), item_point("newer", 3), item_point("older", 1)]
+    )
+    new = vector(99, DIMS["rank"])
+    rewritten = [
+        item_point(key, 2, vectors={"rank": new}, gate=0.5, rewritten_at=7.0)
+        for key in ("same", "newer", "older", "gone")
+    ]
+    store.rewrite(collection, rewritten)
+    assert shelf.versions() == {"same": 2, "newer": 3, "older": 1}
+    stored = store.fetch(collection, ["same", "newer", "older"], with_vectors=["rank"])
+    np.testing.assert_allclose(stored["same"].vectors["rank"], new, rtol=2e-6)
+    assert (stored["same"].gate, stored["same"].rewritten_at) == (0.5, 7.0)
+    for key in ("newer", "older"):
+        assert stored[key].gate == 0.0
+        assert not np.allclose(stored[key].vectors["rank"], new)
+    (hit,) = store.query(collection, new, limit=1)
+    assert (hit.id, hit.gate, hit.rewritten_at) == ("same", 0.5, 7.0)
+
+
+def test_a_rewrite_of_what_cannot_be_searched_changes_nothing(shelf: Shelf) -> None:
+    shelf.store.upsert(shelf.collection, [item_point("a", 2)])
+    broken = {"rank": np.full(DIMS["rank"], np.nan, dtype=np.float32)}
+    with pytest.raises(PermanentError, match=r"'a' version 2.*NaN"):
+        shelf.store.rewrite(shelf.collection, [item_point("a", 2, vectors=broken)])

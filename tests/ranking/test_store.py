@@ -1,4 +1,4 @@
-"""Projections arrive as artifacts: atomically, without a restart, and only sound ones."""
+"""Hybrids arrive as artifacts: atomically, without a restart, and only sound ones."""
 
 from __future__ import annotations
 
@@ -9,12 +9,17 @@ import numpy as np
 import pytest
 
 from domain.errors import RejectedError
-from ranking import ProjectionStore, part_dims, prior, projection, user_vector
+from ranking import HybridStore, alone, part_dims, prior, projection, rank_space, user_vector
+from ranking.artifact import load
 from ranking.projection import FACTS_FILE, WEIGHTS_FILE, Projection
 
 from .conftest import make_fusion
 
 DIM = 15
+
+
+def space(fusion):
+    return rank_space(fusion.blocks, 3, 2)
 
 
 def learned(fusion, seed=7):
@@ -29,18 +34,18 @@ def learned(fusion, seed=7):
 
 
 def test_before_anything_is_published_the_prior_serves(tmp_path, fusion):
-    assert ProjectionStore(tmp_path).current(fusion).version == "prior-fit-test"
+    assert HybridStore(tmp_path).current(fusion, space(fusion)).version == "prior-fit-test"
 
 
 def test_a_published_projection_serves_at_the_next_call_of_another_process(tmp_path, fusion):
-    reader, writer = ProjectionStore(tmp_path), ProjectionStore(tmp_path)
-    assert reader.current(fusion).version.startswith("prior-")
+    reader, writer = HybridStore(tmp_path), HybridStore(tmp_path)
+    assert reader.current(fusion, space(fusion)).version.startswith("prior-")
     a = learned(fusion)
-    writer.publish(a, fusion)
-    found = reader.current(fusion)
+    writer.publish(alone(a, space(fusion)), fusion)
+    found = reader.current(fusion, space(fusion))
     assert found.version == a.version
     for part, matrix in a.matrices.items():
-        assert np.array_equal(found.matrices[part], matrix)
+        assert np.array_equal(found.projection.matrices[part], matrix)
     assert reader.versions() == [a.version]
 
 
@@ -59,10 +64,18 @@ def test_an_a_made_by_hand_changes_the_ranking_as_computed_by_hand(tmp_path, fus
     items[2, 7] = 1.0
     history = items[0]
     user = user_vector(fusion.blocks, {}, history, 1, 3.0)
-    store = ProjectionStore(tmp_path)
-    assert (items @ store.current(fusion).query(user).vector).tolist() == [1.0, 0.0, 0.0]
-    store.publish(projection(fusion, matrices), fusion)
-    assert (items @ store.current(fusion).query(user).vector).tolist() == [0.0, 2.0, 0.5]
+    store = HybridStore(tmp_path)
+    assert (items @ store.current(fusion, space(fusion)).query(user).vector[:DIM]).tolist() == [
+        1.0,
+        0.0,
+        0.0,
+    ]
+    store.publish(alone(projection(fusion, matrices), space(fusion)), fusion)
+    assert (items @ store.current(fusion, space(fusion)).query(user).vector[:DIM]).tolist() == [
+        0.0,
+        2.0,
+        0.5,
+    ]
 
 
 @pytest.mark.parametrize(
@@ -80,28 +93,28 @@ def test_an_a_made_by_hand_changes_the_ranking_as_computed_by_hand(tmp_path, fus
 def test_an_unsound_projection_is_refused_and_the_old_one_stays(
     tmp_path, fusion, part, matrix, message
 ):
-    store, good = ProjectionStore(tmp_path), learned(fusion)
-    store.publish(good, fusion)
+    store, good = HybridStore(tmp_path), learned(fusion)
+    store.publish(alone(good, space(fusion)), fusion)
     bad = Projection("a-bad", fusion.version, good.layout, {part: matrix})
     with pytest.raises(RejectedError, match=message):
-        store.publish(bad, fusion)
-    assert store.current(fusion).version == good.version
+        store.publish(alone(bad, space(fusion)), fusion)
+    assert store.current(fusion, space(fusion)).version == good.version
     # Written by somebody who did not check: refused when it is read.
     (tmp_path / "a-bad").mkdir()
     bad.save(tmp_path / "a-bad")
     (tmp_path / f"current-{fusion.version}.json").write_text('{"version": "a-bad"}')
-    assert store.current(fusion).version == good.version
+    assert store.current(fusion, space(fusion)).version == good.version
     with pytest.raises(RejectedError, match=message):
-        Projection.load(tmp_path / "a-bad", fusion)
+        load(tmp_path / "a-bad", fusion, space(fusion))
 
 
 def test_a_projection_of_another_fusion_is_refused_and_the_old_one_stays(tmp_path, fusion):
-    store, other = ProjectionStore(tmp_path), make_fusion(seed=9, version="fit-other")
+    store, other = HybridStore(tmp_path), make_fusion(seed=9, version="fit-other")
     good, foreign = learned(fusion), learned(other)
-    store.publish(good, fusion)
+    store.publish(alone(good, space(fusion)), fusion)
     with pytest.raises(RejectedError, match="fit-other"):
-        store.publish(foreign, fusion)
-    assert store.current(fusion).version == good.version
+        store.publish(alone(foreign, space(fusion)), fusion)
+    assert store.current(fusion, space(fusion)).version == good.version
 
 
 def test_blocks_that_lie_elsewhere_are_refused(fusion):
@@ -112,20 +125,20 @@ def test_blocks_that_lie_elsewhere_are_refused(fusion):
 
 
 def test_every_fusion_keeps_its_own_projection_for_going_back(tmp_path, fusion):
-    store, other = ProjectionStore(tmp_path), make_fusion(seed=9, version="fit-other")
+    store, other = HybridStore(tmp_path), make_fusion(seed=9, version="fit-other")
     first, second = learned(fusion), learned(other)
-    store.publish(first, fusion)
-    store.publish(second, other)
-    assert store.current(other).version == second.version
-    assert store.current(fusion).version == first.version
+    store.publish(alone(first, space(fusion)), fusion)
+    store.publish(alone(second, space(other)), other)
+    assert store.current(other, space(other)).version == second.version
+    assert store.current(fusion, space(fusion)).version == first.version
 
 
 @pytest.mark.parametrize("damage", ["weights", "facts", "format", "pointer", "gone"])
 def test_a_damaged_artifact_is_refused_and_the_old_one_stays(tmp_path, fusion, damage):
-    store, first, second = ProjectionStore(tmp_path), learned(fusion), learned(fusion, seed=8)
-    store.publish(first, fusion)
-    assert store.current(fusion).version == first.version
-    ProjectionStore(tmp_path).publish(second, fusion)
+    store, first, second = HybridStore(tmp_path), learned(fusion), learned(fusion, seed=8)
+    store.publish(alone(first, space(fusion)), fusion)
+    assert store.current(fusion, space(fusion)).version == first.version
+    HybridStore(tmp_path).publish(alone(second, space(fusion)), fusion)
     folder = tmp_path / second.version
     if damage == "weights":
         (folder / WEIGHTS_FILE).write_bytes(b"\x00" * 64)
@@ -138,26 +151,28 @@ def test_a_damaged_artifact_is_refused_and_the_old_one_stays(tmp_path, fusion, d
         (tmp_path / f"current-{fusion.version}.json").write_text('{"version": "../../etc"}')
     else:
         (folder / FACTS_FILE).unlink()
-    assert store.current(fusion).version == first.version
-    fresh = ProjectionStore(tmp_path).current(fusion)
+    assert store.current(fusion, space(fusion)).version == first.version
+    fresh = HybridStore(tmp_path).current(fusion, space(fusion))
     assert fresh.version == prior(fusion).version
 
 
 def test_readers_always_see_a_whole_projection_while_others_publish(tmp_path, fusion):
-    store, versions = ProjectionStore(tmp_path), [learned(fusion, seed) for seed in range(6)]
+    store, versions = HybridStore(tmp_path), [learned(fusion, seed) for seed in range(6)]
     known = {a.version for a in versions} | {prior(fusion).version}
     seen: set[str] = set()
     done = threading.Event()
 
     def read():
         while not done.is_set():
-            seen.add(store.current(fusion).version)
+            seen.add(store.current(fusion, space(fusion)).version)
 
     readers = [threading.Thread(target=read) for _ in range(2)]
     for reader in readers:
         reader.start()
     publishers = [
-        threading.Thread(target=ProjectionStore(tmp_path).publish, args=(a, fusion))
+        threading.Thread(
+            target=HybridStore(tmp_path).publish, args=(alone(a, space(fusion)), fusion)
+        )
         for a in [*versions, *versions]
     ]
     for publisher in publishers:
@@ -168,5 +183,5 @@ def test_readers_always_see_a_whole_projection_while_others_publish(tmp_path, fu
     for reader in readers:
         reader.join()
     assert seen <= known
-    assert store.current(fusion).version in {a.version for a in versions}
+    assert store.current(fusion, space(fusion)).version in {a.version for a in versions}
     assert not list(tmp_path.glob(".*"))

@@ -1,0 +1,165 @@
+"""Hybrids on disk: JSON, safetensors, and arrays that are memory-mapped. Nothing is unpickled."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
+
+from domain.errors import RejectedError
+from ranking.collaborative import Collaborative
+from ranking.graph.term import GraphTerm
+from ranking.hybrid import ITEMS, LINKS, Gate, Hybrid, alone
+from ranking.layout import FusionLike
+from ranking.moments import Moments
+from ranking.projection import Projection
+from ranking.rows import Rows
+from ranking.space import RankSpace
+
+FORMAT = 1
+FACTS_FILE = "hybrid.json"
+ARRAYS_FILE = "hybrid.safetensors"
+
+Arrays = dict[str, NDArray[np.float32]]
+
+
+def save(hybrid: Hybrid, folder: Path) -> None:
+    """Write the artifact into a folder that exists."""
+    hybrid.projection.save(folder)
+    for name, rows in ((ITEMS, hybrid.items), (LINKS, hybrid.links)):
+        if rows is not None:
+            rows.save(folder / name)
+    save_file(_arrays(hybrid), folder / ARRAYS_FILE)
+    facts: dict[str, Any] = {
+        "format": FORMAT,
+        "version": hybrid.version,
+        "factors": hybrid.space.factors,
+        "graph_dim": hybrid.space.graph,
+        "gate": {one.name: getattr(hybrid.gate, one.name) for one in fields(Gate)},
+        "facts": dict(hybrid.facts),
+    }
+    if hybrid.collaborative is not None:
+        facts["collaborative"] = {
+            name: getattr(hybrid.collaborative, name)
+            for name in ("method", "regularization", "alpha")
+        }
+    if hybrid.graph is not None:
+        facts["graph"] = {"beta": hybrid.graph.beta}
+    (folder / FACTS_FILE).write_text(json.dumps(facts, indent=1), encoding="utf-8")
+
+
+def load(folder: Path, fusion: FusionLike, space: RankSpace) -> Hybrid:
+    """Read an artifact and check it against the fusion and the space that serve.
+
+    A projection that somebody put there by itself is a hybrid without the other parts.
+
+    Raises:
+        RejectedError: it cannot be read or `Hybrid.check` refuses it.
+    """
+    projection = Projection.load(folder, fusion)
+    if not (folder / FACTS_FILE).exists():
+        return alone(projection, space)
+    try:
+        facts = json.loads((folder / FACTS_FILE).read_text(encoding="utf-8"))
+        if facts["format"] != FORMAT:
+            raise ValueError(f"format {facts['format']}, this version reads {FORMAT}")
+        arrays = load_file(folder / ARRAYS_FILE)
+        found = Hybrid(
+            version=str(facts["version"]),
+            projection=projection,
+            space=replace(space, factors=int(facts["factors"]), graph=int(facts["graph_dim"])),
+            gate=Gate(**{name: float(value) for name, value in facts["gate"].items()}),
+            moments=_moments(arrays, "content"),
+            collaborative=_collaborative(facts.get("collaborative"), arrays),
+            graph=_graph(facts.get("graph"), arrays),
+            items=_rows(folder / ITEMS),
+            links=_rows(folder / LINKS),
+            facts=dict(facts["facts"]),
+        )
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, SafetensorError) as error:
+        raise RejectedError(
+            f"the hybrid in {folder} cannot be read: {error!r}", remedy="publish it again"
+        ) from error
+    found.check(fusion, space)
+    return found
+
+
+def named(hybrid: Hybrid) -> Hybrid:
+    """The same hybrid, its version a digest of its content."""
+    digest = hashlib.blake2b(hybrid.projection.version.encode(), digest_size=6)
+    digest.update(repr((hybrid.gate, hybrid.space.factors, hybrid.space.graph)).encode())
+    if hybrid.collaborative is not None:
+        side = hybrid.collaborative
+        digest.update(repr((side.method, side.regularization, side.alpha)).encode())
+    if hybrid.graph is not None:
+        digest.update(repr(hybrid.graph.beta).encode())
+    for name, array in sorted(_arrays(hybrid).items()):
+        digest.update(name.encode())
+        digest.update(array.tobytes())
+    for rows in (hybrid.items, hybrid.links):
+        if rows is not None:
+            rows.digest(digest)
+    return replace(hybrid, version=f"h-{digest.hexdigest()}")
+
+
+def _arrays(hybrid: Hybrid) -> Arrays:
+    found: Arrays = {}
+    if hybrid.moments is not None:
+        found |= _of_moments("content", hybrid.moments)
+    if hybrid.collaborative is not None:
+        found["collaborative.item_gram"] = hybrid.collaborative.item_gram
+        found["collaborative.user_gram"] = hybrid.collaborative.user_gram
+        found |= _of_moments("collaborative", hybrid.collaborative.moments)
+    if hybrid.graph is not None:
+        for name in ("matrix", "bias", "covariance"):
+            found[f"graph.{name}"] = getattr(hybrid.graph, name)
+    return {name: np.ascontiguousarray(array, dtype=np.float32) for name, array in found.items()}
+
+
+def _of_moments(name: str, moments: Moments) -> Arrays:
+    return {f"{name}.mean": moments.mean, f"{name}.covariance": moments.covariance}
+
+
+def _moments(arrays: Arrays, name: str) -> Moments | None:
+    if f"{name}.mean" not in arrays:
+        return None
+    return Moments(arrays[f"{name}.mean"], arrays[f"{name}.covariance"])
+
+
+def _collaborative(facts: Mapping[str, Any] | None, arrays: Arrays) -> Collaborative | None:
+    if facts is None:
+        return None
+    moments = _moments(arrays, "collaborative")
+    if moments is None:
+        raise ValueError("collaborative factors without their moments")
+    return Collaborative(
+        method=facts["method"],
+        item_gram=arrays["collaborative.item_gram"],
+        user_gram=arrays["collaborative.user_gram"],
+        regularization=float(facts["regularization"]),
+        alpha=float(facts["alpha"]),
+        moments=moments,
+    )
+
+
+def _graph(facts: Mapping[str, Any] | None, arrays: Arrays) -> GraphTerm | None:
+    if facts is None:
+        return None
+    return GraphTerm(
+        beta=float(facts["beta"]),
+        matrix=arrays["graph.matrix"],
+        bias=arrays["graph.bias"],
+        covariance=arrays["graph.covariance"],
+    )
+
+
+def _rows(folder: Path) -> Rows | None:
+    return Rows.load(folder) if folder.is_dir() else None

@@ -1,0 +1,267 @@
+"""The hybrid that serves: content, collaborative part and graph as one inner-product query."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from domain.errors import RejectedError
+from domain.vectors import Matrix, Vector
+from ranking.collaborative import Collaborative
+from ranking.graph.term import GraphTerm
+from ranking.layout import FusionLike
+from ranking.moments import TINY, Moments
+from ranking.projection import Projection, prior
+from ranking.query import Query
+from ranking.rows import Rows
+from ranking.space import CF, GRAPH, RankSpace
+from ranking.user import UserVector
+
+ITEMS, LINKS = "items", "links"
+COUNTS, FACTORS, USERS, PLACES = "counts", "factors", "users", "places"
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """How far an item's own interactions are trusted (SCIENCE section 1).
+
+        g_i = N_i / (N_i + k),  w_i = (1 - g_i) + g_i a,
+        s(u, i) = w_i z_u(content) + kappa g_i z_u(CF)
+
+    Attributes:
+        k: interactions at which half is trusted; > 0.
+        warm: a, the weight of content for an item of very many interactions; > 0.
+        kappa: the weight of the collaborative part; >= 0.
+    """
+
+    k: float = 10.0
+    warm: float = 1.0
+    kappa: float = 1.0
+
+    def gates(self, counts: ArrayLike) -> NDArray[np.float64]:
+        """g of items with these numbers of users, [n] float64."""
+        number = np.maximum(np.asarray(counts, dtype=np.float64), 0.0)
+        return number / (number + self.k)
+
+    def counts(self, gates: ArrayLike) -> NDArray[np.float64]:
+        """The numbers of users behind gates, [n] float64: N = k g / (1 - g)."""
+        gate = np.asarray(gates, dtype=np.float64)
+        return self.k * gate / np.maximum(1.0 - gate, TINY)
+
+    def check(self) -> None:
+        """Raises RejectedError for what makes no sense."""
+        for name, value, least in (
+            ("k", self.k, 0.0),
+            ("warm", self.warm, 0.0),
+            ("kappa", self.kappa, -TINY),
+        ):
+            if not (np.isfinite(value) and value > least):
+                raise RejectedError(f"{value} makes no sense", field=f"gate.{name}")
+
+
+@dataclass(frozen=True, slots=True)
+class Hybrid:
+    """Everything that ranks one collection. Without the optional parts it is the projection alone:
+    m = 0, s = 1 and g = 0.
+
+    Attributes:
+        version: names the content.
+        projection: A.
+        space: of the rank vectors.
+        gate: k, a and kappa.
+        moments: of the content vectors c; None: scores are not standardised.
+        collaborative: folds users and items in; None: there is no collaborative part.
+        graph: the graph term; None: there is none.
+        items: what was trained of each item: "counts" [n] (N_i), "factors" [n, F] (v_i), for ease
+            "users" [n, F] (x_j).
+        links: "places" [n, G] (pi_i) of the items the graph knows.
+        facts: where it comes from, JSON: trained_at, interactions, ...
+    """
+
+    version: str
+    projection: Projection
+    space: RankSpace
+    gate: Gate = Gate()
+    moments: Moments | None = None
+    collaborative: Collaborative | None = None
+    graph: GraphTerm | None = None
+    items: Rows | None = field(default=None, repr=False)
+    links: Rows | None = field(default=None, repr=False)
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def fusion_version(self) -> str:
+        """The fusion it is made for."""
+        return self.projection.fusion_version
+
+    @property
+    def is_gated(self) -> bool:
+        """Whether an item's rank vector holds more than its content."""
+        return self.items is not None or self.links is not None
+
+    @property
+    def weight_range(self) -> tuple[float, float]:
+        """Between what the weights w of content lie."""
+        return (min(1.0, self.gate.warm), max(1.0, self.gate.warm))
+
+    # -- the user's side -----------------------------------------------------------------
+
+    def query(
+        self,
+        user: UserVector,
+        *,
+        collaborative: Vector | None = None,
+        graph: Vector | None = None,
+    ) -> Query:
+        """One inner product that scores everything:
+
+            [ A^T u / s ; -m/s ; kappa p_u / s' ; -kappa m'/s' ; graph part ]
+
+        Args:
+            collaborative: p_u, [F], of `fold_in`; None: the user has no collaborative part.
+            graph: pi_u, [G], of `graph_profile`; None: the graph says no more than its bias.
+
+        Raises:
+            RejectedError: a part of u has another length than its matrix.
+        """
+        asked = self.projection.query(user)
+        mean, deviation = None, 1.0
+        if self.moments is not None:
+            mean = self.moments.mean
+            _, deviation = self.moments.of_scores(asked.vector)
+        by_part: dict[str, Vector] = {}
+        for part, vector in asked.by_part.items():
+            by_part[part] = self._zeros()
+            by_part[part][: self.space.content] = vector / np.float32(deviation)
+            if mean is not None:
+                by_part[part][self.space.content] = -(vector @ mean) / deviation
+        if self.collaborative is not None and collaborative is not None and self.gate.kappa > 0:
+            by_part[CF] = self._collaborative_part(self.collaborative, collaborative)
+        if self.graph is not None and self.graph.beta > 0:
+            by_part[GRAPH] = self._zeros()
+            by_part[GRAPH][slice(*self.space.spans[GRAPH])] = self.graph.query(graph)
+        total = self._zeros()
+        for vector in by_part.values():
+            total += vector
+        return Query(total, by_part, mean)
+
+    def _collaborative_part(self, side: Collaborative, p: Vector) -> Vector:
+        mean, deviation = side.moments.of_scores(p)
+        start, stop = self.space.spans[CF]
+        found = self._zeros()
+        found[start : stop - 1] = p * np.float32(self.gate.kappa / deviation)
+        found[stop - 1] = -self.gate.kappa * mean / deviation
+        return found
+
+    def _zeros(self) -> Vector:
+        return np.zeros(self.space.dim, dtype=np.float32)
+
+    def fold_in(self, ids: Sequence[str], ranks: Matrix, weights: ArrayLike) -> Vector | None:
+        """p_u of a history, without retraining.
+
+        Args:
+            ids: of the history's items, each once.
+            ranks: [n, dim], their rank vectors as they are stored now.
+            weights: [n] > 0.
+
+        Returns:
+            [F] float32, or None where nothing of the history has factors.
+        """
+        side = self.collaborative
+        if side is None or not ids:
+            return None
+        if side.method == "als":
+            return side.fold_in(self.space.factors_of(ranks), weights)
+        if self.items is None or USERS not in self.items.arrays:
+            return None
+        return side.fold_in(self.items.take(USERS, self.items.find(ids)), weights)
+
+    def graph_profile(self, ranks: Matrix, weights: ArrayLike) -> Vector | None:
+        """pi_u: the weighted mean of the history's places in the graph, [G] float32.
+
+        None where the history is not in the graph.
+        """
+        if self.graph is None or not len(ranks):
+            return None
+        places = self.space.graph_of(ranks)
+        known = np.any(places != 0, axis=1)
+        if not known.any():
+            return None
+        weight = np.asarray(weights, dtype=np.float64)[known]
+        return np.asarray((weight / weight.sum()) @ places[known], dtype=np.float32)
+
+    # -- the items' side -----------------------------------------------------------------
+
+    def rank_vectors(
+        self,
+        ids: Sequence[str],
+        content: Matrix,
+        counts: NDArray[np.float64] | None = None,
+        factors: Matrix | None = None,
+    ) -> tuple[Matrix, NDArray[np.float64]]:
+        """Rank vectors of items, and their gates g, [n].
+
+        Args:
+            content: [n, content], c_i.
+            counts: [n], N_i as they are now; as they were trained where absent.
+            factors: [n, F], v_i as they are now; a zero row stands for what was trained.
+        """
+        count = len(ids)
+        known = np.zeros((count, self.space.factors), dtype=np.float32)
+        number = np.zeros(count)
+        if self.items is not None and self.collaborative is not None:
+            places = self.items.find(ids)
+            known = self.items.take(FACTORS, places)
+            number = self.items.take(COUNTS, places).astype(np.float64)
+        if factors is not None:
+            moved = np.any(factors != 0, axis=1)
+            known = np.where(moved[:, None], factors, known)
+        if counts is not None:
+            number = counts
+        gates = np.where(np.any(known != 0, axis=1), self.gate.gates(number), 0.0)
+        graph = None
+        if self.links is not None:
+            graph = self.links.take(PLACES, self.links.find(ids))
+        return self.space.compose(content, gates, self.gate.warm, known, graph), gates
+
+    def check(self, fusion: FusionLike, space: RankSpace) -> None:
+        """Whether it may serve this fusion in this space.
+
+        Raises:
+            RejectedError: it speaks of another fusion or space, has a wrong shape, or holds NaN
+                or infinity.
+        """
+        self.projection.check(fusion)
+        if self.space != space:
+            raise RejectedError(
+                f"hybrid {self.version} is for rank vectors of {self.space.spans}, the collection"
+                f" has {space.spans}",
+                field="space",
+                remedy="train it again",
+            )
+        self.gate.check()
+        if self.moments is not None:
+            self.moments.check(space.content, "moments")
+        if self.collaborative is not None:
+            self.collaborative.check(space.factors)
+        if self.graph is not None:
+            self.graph.check(space.graph)
+        if self.items is not None:
+            row = (space.factors,)
+            self.items.check(ITEMS, {COUNTS: (), FACTORS: row, USERS: row})
+        if self.links is not None:
+            self.links.check(LINKS, {PLACES: (space.graph,)})
+
+
+def untrained(fusion: FusionLike, space: RankSpace) -> Hybrid:
+    """What serves before anything was learned: the prior A0 and nothing else."""
+    return alone(prior(fusion), space)
+
+
+def alone(projection: Projection, space: RankSpace) -> Hybrid:
+    """A projection without standardisation, collaborative part and graph."""
+    return Hybrid(projection.version, projection, space)
