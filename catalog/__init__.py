@@ -1,5 +1,6 @@
 """The ledger: accepts events once, keeps the newest version, knows what is still to be done."""
 
+from catalog.arrivals import START, Arrived, Cursor, Taken
 from catalog.ledger import Catalog
 from catalog.records import (
     Acceptance,
@@ -7,6 +8,7 @@ from catalog.records import (
     Claim,
     Dead,
     Due,
+    Erased,
     Indexed,
     InteractionRecord,
     ItemRecord,
@@ -22,12 +24,16 @@ from catalog.records import (
 from catalog.retries import RetryPolicy
 
 __all__ = [
+    "START",
     "Acceptance",
     "Arrival",
+    "Arrived",
     "Catalog",
     "Claim",
+    "Cursor",
     "Dead",
     "Due",
+    "Erased",
     "Indexed",
     "InteractionRecord",
     "ItemRecord",
@@ -39,5 +45,6 @@ __all__ = [
     "Removed",
     "Retry",
     "RetryPolicy",
+    "Taken",
     "UserRecord",
 ]

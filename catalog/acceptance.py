@@ -8,9 +8,10 @@ from typing import Any
 
 from sqlalchemy import Connection, Table, bindparam
 
+from catalog.arrivals import next_arrival
 from catalog.batch import NEVER, Batch
 from catalog.database import ConcurrentChange, Database
-from catalog.records import Acceptance, ItemState
+from catalog.records import Acceptance, Erased, ItemState
 from catalog.retries import RetryPolicy
 from catalog.schema import INTERACTIONS, ITEMS, USERS
 from catalog.stored import to_json
@@ -77,13 +78,17 @@ class Acceptor:
             else:
                 found.append(_item(batch, event, content, bulk=bulk))
         lanes = {one.subject: one.lane for one in found if one.kind == "item" and one.lane}
-        self._write(connection, batch, lanes, now)
-        return _without_overtaken(found)
+        erased = self._write(connection, batch, lanes, now)
+        return _told_what_went(_without_overtaken(found), erased)
 
     def _write(
         self, connection: Connection, batch: Batch, lanes: dict[str, str], now: float
-    ) -> None:
-        """Write in ascending order of id, as rows are locked."""
+    ) -> dict[str, int]:
+        """Write in ascending order of id, as rows are locked.
+
+        Returns:
+            {user that was deleted: interactions deleted}.
+        """
         if batch.changed_items:
             rows = [
                 self._item_row(batch, key, lanes.get(key, DELETION_LANE), now)
@@ -93,16 +98,20 @@ class Acceptor:
         if batch.changed_users:
             rows = [_user_row(batch, key, now) for key in sorted(batch.changed_users)]
             _put(connection, self._put_user, rows)
-        if batch.erase_until:
-            connection.execute(
-                ERASE_UNTIL,
-                [{"erased": key, "until": time} for key, time in sorted(batch.erase_until.items())],
-            )
-        if batch.erase_all:
-            connection.execute(ERASE_ALL, [{"erased": key} for key in sorted(batch.erase_all)])
+        erased: dict[str, int] = {}
+        for key, until in sorted(batch.erase_until.items()):
+            gone = connection.execute(ERASE_UNTIL, {"erased": key, "until": until})
+            erased[key] = gone.rowcount
+        for key in sorted(batch.erase_all):
+            erased[key] += connection.execute(ERASE_ALL, {"erased": key}).rowcount
         if batch.interactions:
-            rows = [batch.interactions[key] for key in sorted(batch.interactions)]
+            arrival = next_arrival(connection)
+            rows = [
+                {**batch.interactions[key], "arrival": arrival}
+                for key in sorted(batch.interactions)
+            ]
             _put(connection, self._put_interaction, rows)
+        return erased
 
     def _item_row(self, batch: Batch, key: str, lane: str, now: float) -> dict[str, Any]:
         version, content = batch.items[key]
@@ -158,13 +167,16 @@ def _user(batch: Batch, event: UserEvent, content: str | None) -> Acceptance:
     data, key = event.data, event.data.id
     verdict = judge(batch.users.get(key), data.version, content)
     version = verdict.stored.version if data.version is None else data.version
+    had_profile = batch.has_user(key)
     if verdict.status == "accepted":
         batch.users[key] = verdict.stored
         batch.changed_users.add(key)
+    erased = None
     if isinstance(event, UserDeleted):
         until = event.time.timestamp()
         batch.erase(key, until, everything=verdict.status == "accepted")
-    return Acceptance("user", key, event.id, verdict.status, version, None, verdict.note)
+        erased = Erased(profile=had_profile and not batch.has_user(key), interactions=0)
+    return Acceptance("user", key, event.id, verdict.status, version, None, verdict.note, erased)
 
 
 def _interaction(batch: Batch, event: InteractionRecorded) -> Acceptance:
@@ -212,3 +224,13 @@ def _without_overtaken(found: list[Acceptance]) -> list[Acceptance]:
         replace(one, lane=None) if one.lane and last[one.subject] != index else one
         for index, one in enumerate(found)
     ]
+
+
+def _told_what_went(found: list[Acceptance], erased: dict[str, int]) -> list[Acceptance]:
+    """The last deletion of each user with the number of interactions that went."""
+    last = {one.subject: index for index, one in enumerate(found) if one.erased is not None}
+    for key, index in last.items():
+        told = found[index]
+        assert told.erased is not None
+        found[index] = replace(told, erased=replace(told.erased, interactions=erased[key]))
+    return found

@@ -10,8 +10,9 @@ from typing import Self
 
 from sqlalchemy import text
 
-from catalog import lifecycle, reading
+from catalog import arrivals, lifecycle, reading
 from catalog.acceptance import Acceptor, content_of
+from catalog.arrivals import START, Arrived, Cursor, Taken
 from catalog.database import Database
 from catalog.records import (
     Acceptance,
@@ -276,6 +277,48 @@ class Catalog:
         """Those of these items that the user ever interacted with."""
         with self._database.reading() as connection:
             return reading.seen_among(connection, user_id, ids)
+
+    def interactions(self, after: Cursor = START, limit: int = 10_000) -> list[Arrived]:
+        """The next interactions in the order of arrival, behind `after`.
+
+        A reader that comes back with the last cursor misses nothing and sees nothing twice. On
+        PostgreSQL an interaction is seen once every transaction that began before its own ended.
+        """
+        with self._database.reading() as connection:
+            return arrivals.page(connection, after, limit)
+
+    def settled(self) -> int:
+        """The arrival up to which a reader can see. A cursor beyond it is of another ledger."""
+        with self._database.reading() as connection:
+            return arrivals.settled(connection)
+
+    def interaction_total(self) -> int:
+        """Interactions stored; counts them."""
+        with self._database.reading() as connection:
+            return arrivals.total(connection)
+
+    def taken_by(self, user_ids: Collection[str]) -> list[Taken]:
+        """What these users took, each item once; by user, what was taken last first."""
+        with self._database.reading() as connection:
+            return arrivals.by_users(connection, user_ids)
+
+    def audience(self, item_id: str, limit: int = 1000) -> list[Taken]:
+        """Who took an item, each user once, the latest first."""
+        with self._database.reading() as connection:
+            return arrivals.of_item(connection, item_id, limit)
+
+    def audiences(self, ids: Sequence[str], most: int = 10_000) -> dict[str, int]:
+        """How many different users took each item; counted up to `most`."""
+        with self._database.reading() as connection:
+            return arrivals.audiences(connection, ids, most)
+
+    def erased_users(
+        self, since: float = 0.0, after: str = "", limit: int = 1000
+    ) -> list[tuple[str, float]]:
+        """Users that were ever deleted as (id, when they last changed), in the order of (when,
+        id), behind (`since`, `after`). One that came back is among them."""
+        with self._database.reading() as connection:
+            return arrivals.erased(connection, since, after, limit)
 
     def interaction_counts(self, ids: Collection[str]) -> dict[str, int]:
         """Interactions stored for each id, 0 included."""

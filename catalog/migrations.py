@@ -59,6 +59,15 @@ STEPS: tuple[Step, ...] = (
         "CREATE INDEX interactions_by_user ON interactions (user_id, time)",
         "CREATE INDEX interactions_by_item ON interactions (item_id)",
     ),
+    (
+        "ALTER TABLE interactions ADD COLUMN arrival BIGINT NOT NULL DEFAULT 0",
+        "CREATE INDEX interactions_by_arrival ON interactions (arrival, event_id)",
+        "DROP INDEX interactions_by_item",
+        "CREATE INDEX interactions_by_item ON interactions (item_id, user_id)",
+        "CREATE INDEX users_erased ON users (updated_at, id) WHERE erased_until IS NOT NULL",
+        "CREATE TABLE arrivals (last BIGINT NOT NULL)",
+        "INSERT INTO arrivals (last) VALUES (0)",
+    ),
 )
 
 ID_TYPES = {"sqlite": "TEXT", "postgresql": 'TEXT COLLATE "C"'}

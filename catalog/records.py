@@ -43,6 +43,19 @@ class ItemState(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Erased:
+    """What a user's deletion took out of the ledger.
+
+    Attributes:
+        profile: whether there was one.
+        interactions: rows that were deleted.
+    """
+
+    profile: bool
+    interactions: int
+
+
+@dataclass(frozen=True, slots=True)
 class Acceptance:
     """What became of one event.
 
@@ -54,6 +67,8 @@ class Acceptance:
         version: the event's version, assigned here where it had none; None for interactions.
         lane: the queue to send (subject, version) to; None when no message is needed.
         note: what the publisher may want to know; empty otherwise.
+        erased: of a user's deletion, what it took; None of everything else. Of several deletions
+            of one user in a batch the last is told the interactions.
     """
 
     kind: Literal["item", "user", "interaction"]
@@ -63,6 +78,7 @@ class Acceptance:
     version: int | None
     lane: str | None
     note: str = ""
+    erased: Erased | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -67,6 +67,18 @@ INTERACTIONS = Table(
     Column("kind", Text, nullable=False),
     Column("weight", Double, nullable=False),
     Column("time", Double, nullable=False),
+    Column("arrival", BigInteger, nullable=False),
 )
 BY_USER = Index("interactions_by_user", INTERACTIONS.c.user_id, INTERACTIONS.c.time)
-BY_ITEM = Index("interactions_by_item", INTERACTIONS.c.item_id)
+BY_ITEM = Index("interactions_by_item", INTERACTIONS.c.item_id, INTERACTIONS.c.user_id)
+BY_ARRIVAL = Index("interactions_by_arrival", INTERACTIONS.c.arrival, INTERACTIONS.c.event_id)
+
+ERASED = Index(
+    "users_erased",
+    USERS.c.updated_at,
+    USERS.c.id,
+    sqlite_where=USERS.c.erased_until.is_not(None),
+    postgresql_where=USERS.c.erased_until.is_not(None),
+)
+
+ARRIVALS = Table("arrivals", METADATA, Column("last", BigInteger, nullable=False))
