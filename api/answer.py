@@ -9,6 +9,8 @@ from typing import Any
 
 from api.candidates import Candidates, candidates
 from api.choice import Choice, Wish, choose
+from api.explanation import explained_in_full
+from api.history import History
 from api.newest import Newest, hit_of, is_live
 from api.problems import field_error, invalid_fields
 from api.ranked import NEW, Space, answer_of, result
@@ -59,12 +61,14 @@ class Answers:
         seen: Seen,
         notes: list[str],
         *,
+        history: History,
         now: float,
         started: float,
     ) -> dict[str, Any]:
         """The answer to a query; where it ranks nothing, the newest items.
 
         Args:
+            history: what `explain` tells item by item.
             now: seconds since 1970; what has expired by then is left out.
             started: time.perf_counter() of the request.
 
@@ -94,17 +98,22 @@ class Answers:
             self._check_rules(space, wish)
             pins = self._pinned(space, ask, seen, notes, now)
             found, choice = self._chosen(space, query, ask, wish, search, seen, pins)
+        told, explanations = [one.told for one in choice.results], None
+        if ask.explain:
+            told, explanations = explained_in_full(space, query, found, choice, history)
         results = [
             result(
                 rank,
                 found.hits[one.at],
                 found.versions[one.at],
-                one.told,
+                told[rank - 1],
                 NEW if query.is_zero else _reason(found, one.at),
                 one.moved_by,
             )
             for rank, one in enumerate(choice.results, 1)
         ]
+        for shown, explanation in zip(results, explanations or (), strict=False):
+            shown["explanation"] = explanation
         return answer_of(results, notes, space, started)
 
     # -- what is wished --------------------------------------------------------------------

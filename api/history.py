@@ -10,6 +10,7 @@ import numpy as np
 from api.ranked import Space
 from domain.vectors import Matrix, Vector
 from ranking import Query, UserVector, history_vector
+from ranking.user import decayed
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +21,7 @@ class History:
         ids, titles: of the items.
         ranks: [n, dim], their rank vectors.
         weights: [n] > 0, what was done with each, added up.
+        decayed: [n] > 0, what each counts in `content`.
         content: [content] float32, the decayed mean of their content; None where there is none.
     """
 
@@ -27,6 +29,7 @@ class History:
     titles: list[str] = field(default_factory=list)
     ranks: Matrix = field(default_factory=lambda: np.zeros((0, 0), dtype=np.float32))
     weights: list[float] = field(default_factory=list)
+    decayed: list[float] = field(default_factory=list)
     content: Vector | None = None
 
     def __len__(self) -> int:
@@ -54,15 +57,19 @@ class History:
             return cls()
         first: dict[str, int] = {}
         total: dict[str, float] = {}
+        share: dict[str, float] = {}
+        shares = decayed(list(weights), list(ages_s), half_life_s).tolist()
         for at, item_id in enumerate(ids):
             first.setdefault(item_id, at)
             total[item_id] = total.get(item_id, 0.0) + weights[at]
+            share[item_id] = share.get(item_id, 0.0) + shares[at]
         matrix = np.stack(ranks)
         return cls(
             ids=list(first),
             titles=[titles[at] for at in first.values()],
             ranks=matrix[list(first.values())],
             weights=list(total.values()),
+            decayed=list(share.values()),
             content=history_vector(
                 space.rank.content_of(matrix), list(weights), list(ages_s), half_life_s
             ),

@@ -84,7 +84,14 @@ class Recommender:
         )
         query = composed(space, user, history)
         return self._answers.ranked(
-            space, query, ask, person.seen, notes, now=time.time(), started=started
+            space,
+            query,
+            ask,
+            person.seen,
+            notes,
+            history=history,
+            now=time.time(),
+            started=started,
         )
 
     def _person(self, ask: RecommendRequest) -> Person:

@@ -256,6 +256,28 @@ class SearchRequest(StrictModel):
         return self
 
 
+class ScoreSource(Answer):
+    """What one source put into a score: an item of the history, the profile's words, the bias."""
+
+    source: str = Field(
+        description="text, image_text, profile, demographics (what was said), history, bias, cf,"
+        " graph, rules or explore."
+    )
+    item: str | None = Field(default=None, description="The history's item; null: the rest of it.")
+    title: str = ""
+    score: float = Field(description="Exactly the sum of `parts`.")
+    parts: dict[str, float]
+
+
+class Explanation(Answer):
+    """A score in full: its sources add up to it, and part by part to its parts."""
+
+    sources: list[ScoreSource] = Field(default_factory=list)
+    paths: list[str] = Field(
+        default_factory=list, description="What the item shares with the history, in words."
+    )
+
+
 class RankedItem(Answer):
     """One result. `score` is exactly the sum of `parts` in their order."""
 
@@ -274,6 +296,7 @@ class RankedItem(Answer):
     moved_by: Literal["pin", "diversity"] | None = Field(
         default=None, description="What placed it elsewhere than its score would."
     )
+    explanation: Explanation | None = Field(default=None, description="Where `explain` asks.")
 
 
 class RankingModel(Answer):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from domain.vectors import Matrix, Vector
 from ranking.layout import Layout
@@ -51,13 +51,13 @@ def contributions(query: Query, items: Matrix, layout: Layout) -> dict[str, NDAr
     """
     exact = items.astype(np.float64)
     return {
-        part: _through_blocks(exact, vector.astype(np.float64), query.centre, layout)
+        part: through_blocks(exact, vector.astype(np.float64), query.centre, layout)
         for part, vector in query.by_part.items()
         if part not in (CF, GRAPH)
     }
 
 
-def _through_blocks(
+def through_blocks(
     items: NDArray[np.float64], asked: NDArray[np.float64], centre: Vector | None, layout: Layout
 ) -> NDArray[np.float64]:
     """What each block of each item contributes, [n, n_blocks]. Where the query is centred, a
@@ -95,7 +95,7 @@ def explain(query: Query, items: Matrix, layout: Layout) -> list[Explained]:
             asked += vector
     told = NOT_CONTENT if items.shape[1] > _length(layout) else NOT_CONTENT[:1]
     parts = np.zeros((len(items), len(layout) + len(told)))
-    parts[:, : len(layout)] = _through_blocks(exact, asked, query.centre, layout)
+    parts[:, : len(layout)] = through_blocks(exact, asked, query.centre, layout)
     for column, part in enumerate(told, len(layout)):
         if part in query.by_part:
             parts[:, column] = exact @ query.by_part[part].astype(np.float64)
@@ -114,7 +114,13 @@ def on_a_grid(parts: NDArray[np.float64]) -> NDArray[np.float64]:
 
     With |row|_1 < 2^e the multiples of 2^(e-52) need at most 52 bits and a carry: float64 has 53.
     """
-    _, exponents = np.frexp(np.abs(parts).sum(axis=1))
-    steps = np.ldexp(1.0, np.maximum(exponents - 52, FINEST_STEP))[:, None]
+    steps = grid_step(np.abs(parts).sum(axis=1))[:, None]
     rounded: NDArray[np.float64] = np.rint(parts / steps) * steps + 0.0
     return rounded
+
+
+def grid_step(sizes: ArrayLike) -> NDArray[np.float64]:
+    """The power of two whose multiples are added exactly while their absolute sum is below about
+    `sizes`; never finer than 2^FINEST_STEP."""
+    _, exponents = np.frexp(sizes)
+    return np.asarray(np.ldexp(1.0, np.maximum(exponents - 52, FINEST_STEP)))

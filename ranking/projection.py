@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
@@ -75,6 +76,18 @@ class Projection:
                 by_part[part][span] = vector @ matrix[:, span]
             total += by_part[part]
         return Query(total, by_part)
+
+    def through(self, part: str, rows: NDArray[np.float64]) -> NDArray[np.float64]:
+        """What rows of one part of u ask for: [n, d_part] -> [n, dim] float64."""
+        matrix = self.matrices.get(part)
+        found = np.zeros((len(rows), self.dim))
+        if matrix is None:
+            return found
+        span = self._spans[part]
+        if span is None:
+            return rows
+        found[:, span] = rows @ matrix[:, span]
+        return found
 
     def check(self, fusion: FusionLike) -> None:
         """Whether it may serve this fusion.

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from domain.vectors import BlockMap, Matrix, Vector
 from ranking.layout import SOURCE_BLOCKS
@@ -121,8 +121,13 @@ def history_vector(
     """
     if len(vectors) == 0:
         return None
-    ages = np.maximum(np.asarray(ages_s, dtype=np.float64), 0.0)
-    decayed = np.asarray(weights, dtype=np.float64) * np.exp2(-(ages - ages.min()) / half_life_s)
-    mean = (decayed / decayed.sum()) @ np.asarray(vectors, dtype=np.float64)
+    mean = decayed(weights, ages_s, half_life_s) @ np.asarray(vectors, dtype=np.float64)
     length = float(np.linalg.norm(mean))
     return (mean / length).astype(np.float32) if length > TINY else None
+
+
+def decayed(weights: ArrayLike, ages_s: ArrayLike, half_life_s: float) -> NDArray[np.float64]:
+    """The share of each of n >= 1 interactions in a history, [n] float64 that add up to 1."""
+    ages = np.maximum(np.asarray(ages_s, dtype=np.float64), 0.0)
+    found = np.asarray(weights, dtype=np.float64) * np.exp2(-(ages - ages.min()) / half_life_s)
+    return np.asarray(found / found.sum(), dtype=np.float64)

@@ -90,6 +90,7 @@ def asks(draw):
         "explore": draw(shares),
         "filters": draw(st.just({}) | where),
         "seed": draw(st.integers(0, 1000)),
+        "explain": draw(st.booleans()),
         "exact": draw(st.sampled_from([None, True, False])),
     }
     return {name: value for name, value in ask.items() if value is not None}
@@ -111,6 +112,15 @@ def test_whatever_is_asked_for_the_answer_keeps_every_promise(filled, ask):
     for one in results:
         assert sum(one["parts"].values()) == one["score"]
         assert sum(reversed(one["parts"].values())) == one["score"]
+
+    for one in results:
+        assert ("explanation" in one) == ask["explain"]
+        if ask["explain"]:
+            rows = one["explanation"]["sources"]
+            assert all(sum(row["parts"].values()) == row["score"] for row in rows)
+            assert sum(row["score"] for row in rows) == one["score"]
+            for name, value in one["parts"].items():
+                assert sum(row["parts"].get(name, 0.0) for row in rows) == value
 
     gone = set(EXPIRED) | set(rules.get("exclude", ())) | set(ask.get("liked", ()))
     gone |= SEEN if "user" in ask else set()
@@ -182,6 +192,20 @@ def test_a_pinned_item_that_may_not_be_shown_is_left_out_with_a_note(filled):
     assert "rules.pin.3: item 'i06' does not meet the filters" in notes
     assert [one["id"] for one in found["results"] if one.get("moved_by") == "pin"] == ["i08"]
     assert found["results"][4]["id"] == "i08"
+
+
+def test_an_explanation_names_the_items_of_the_history_and_the_words(filled):
+    found = filled.recommend(user="ada", liked=["i01"], explain=True, limit=3)["results"]
+    plain = filled.recommend(user="ada", liked=["i01"], limit=3)["results"]
+    for one, usual in zip(found, plain, strict=True):
+        assert one["id"] == usual["id"]
+        assert one["score"] == pytest.approx(usual["score"], abs=1e-9)
+        assert "explanation" not in usual
+        rows = one["explanation"]["sources"]
+        assert {row["item"] for row in rows if row["source"] == "history"} == {*SEEN, "i01"}
+        assert {row["source"] for row in rows} >= {"text", "image_text", "history", "bias"}
+        strength = [abs(row["score"]) for row in rows]
+        assert strength == sorted(strength, reverse=True)
 
 
 def test_exploration_tries_items_nobody_touched_and_says_what_was_drawn(filled):
