@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 from domain.vectors import Matrix
 from evaluation.dataset import Dataset
 from evaluation.splits import Evaluation
-from ranking.graph import KnowledgeGraph, Question, read_graph, spectral
+from ranking.graph import KnowledgeGraph, Question, read_graph, shared_degrees, spectral
 
 DIM = 64
 """Length of pi in evaluations, the default of FIRSTLIGHT_RANKING_GRAPH_DIM."""
@@ -28,11 +29,10 @@ class ItemGraph:
     graph: KnowledgeGraph = field(repr=False)
     nodes: NDArray[np.int64] = field(repr=False)
 
-    @property
+    @cached_property
     def degrees(self) -> NDArray[np.int64]:
-        """[n_items] edges at each item's node."""
-        safe = np.maximum(self.nodes, 0)
-        return np.where(self.nodes >= 0, self.graph.degrees[safe], 0)
+        """[n_items] features that each item shares with another: what a control has to keep."""
+        return shared_degrees(self.graph, self.nodes)
 
     def vectors(self, fit_on: NDArray[np.bool_], dim: int = DIM) -> Matrix:
         """pi of every item, [n_items, dim] float32; the spectral fit sees items of `fit_on` alone.

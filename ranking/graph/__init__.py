@@ -1,10 +1,12 @@
 """The knowledge graph: reading, linking, spectral embeddings, the graph term, and paths."""
 
+from ranking.graph.artifact import GraphArtifact, graph_artifact
 from ranking.graph.concepts import Concepts, low_rank
 from ranking.graph.knowledge import KnowledgeGraph
 from ranking.graph.linking import THRESHOLD, Link, Linker, Links, Way, link_items, typical_kinds
 from ranking.graph.paths import Path, Reasons, reasons
-from ranking.graph.spectral import Spectral, spectral
+from ranking.graph.spectral import Spectral, shared_degrees, spectral
+from ranking.graph.store import GraphStore
 from ranking.graph.term import (
     Choice,
     GraphReport,
@@ -22,7 +24,9 @@ __all__ = [
     "BadLine",
     "Choice",
     "Concepts",
+    "GraphArtifact",
     "GraphReport",
+    "GraphStore",
     "GraphTerm",
     "KnowledgeGraph",
     "Link",
@@ -35,6 +39,7 @@ __all__ = [
     "Spectral",
     "Way",
     "fit_graph_term",
+    "graph_artifact",
     "link_items",
     "low_rank",
     "no_term",
@@ -42,6 +47,7 @@ __all__ = [
     "read_graph",
     "read_links",
     "reasons",
+    "shared_degrees",
     "spectral",
     "typical_kinds",
     "user_graph_vectors",

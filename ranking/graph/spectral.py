@@ -128,6 +128,16 @@ def spectral(
     return replace(made, mean=pi.mean(axis=0)) if len(pi) else made
 
 
+def shared_degrees(graph: KnowledgeGraph, nodes: NDArray[np.int64]) -> NDArray[np.int64]:
+    """How many features each node shares with at least one other of these nodes, [n].
+
+    What the control of the graph term leaves as it is: how richly an item is described goes with
+    its popularity.
+    """
+    codes, _ = _vocabulary(graph, np.unique(nodes[nodes >= 0]))
+    return np.diff(graph.incidence(nodes, codes).indptr).astype(np.int64)
+
+
 def _vocabulary(graph: KnowledgeGraph, nodes: Numbers) -> tuple[Numbers, Numbers]:
     """The features that at least MIN_ITEMS of the nodes have, and how many have them."""
     if not len(nodes):

@@ -27,8 +27,8 @@ from scipy.sparse import csr_matrix
 from domain.errors import RejectedError
 from domain.vectors import Matrix, Vector
 
-BETAS = (0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1.2)
-BIAS_WEIGHTS = (0.0, 0.25, 0.5, 1.0)
+BETAS = (0.1, 0.2, 0.4, 0.8, 1.2)
+BIAS_WEIGHTS = (0.0, 0.5, 1.0)
 RIDGES = ((0.01, 3.0),)
 """(l1, l2) of G: relative to the mean variance of users, absolute for items (SCIENCE section 2)."""
 
@@ -38,7 +38,8 @@ STRATA = 20
 """The control exchanges links among items in the same twentieth by number of features."""
 
 MAX_USERS = 2000
-"""Users of a question that are looked at; more are thinned out evenly."""
+MAX_CELLS = 4_000_000
+"""Users of a question, and users times candidates; more users are thinned out evenly."""
 
 TINY = 1e-9
 
@@ -59,8 +60,9 @@ class Question:
     base: NDArray[np.float32]
     relevant: NDArray[np.bool_]
 
-    def thinned(self, users: int) -> Question:
-        """At most this many users, evenly chosen."""
+    def thinned(self) -> Question:
+        """Within MAX_USERS and MAX_CELLS, the users evenly chosen."""
+        users = max(1, min(MAX_USERS, MAX_CELLS // max(len(self.candidates), 1)))
         if len(self.base) <= users:
             return self
         rows = np.linspace(0, len(self.base) - 1, users).astype(np.int64)
@@ -207,14 +209,15 @@ def fit_graph_term(
     Args:
         train: [n_users, n_items] weights > 0.
         pi: [n_items, g], zero where an item is not linked.
-        degrees: [n_items] features of each item, which the control leaves as they are.
+        degrees: [n_items] features each item shares with others (`shared_degrees`), which the
+            control leaves about as many as they are.
         questions: validation; their mean NDCG@20 decides.
         permutations: of either kind.
 
     Returns:
         the term, with beta = 0 where the graph does not beat its control, and the report.
     """
-    asked = [question.thinned(MAX_USERS) for question in questions]
+    asked = [question.thinned() for question in questions]
     base = [ndcg(question.base, question.relevant) for question in asked]
     linked = np.flatnonzero(np.any(pi != 0, axis=1))
     seen = np.unique(np.concatenate([np.zeros(0, np.int64), *(q.candidates for q in asked)]))

@@ -1,0 +1,110 @@
+"""Imported graphs: versioned folders and one pointer, swapped atomically."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+import threading
+from pathlib import Path
+
+from domain.errors import RejectedError
+from domain.log import logger
+from ranking.graph.artifact import FACTS_FILE, GraphArtifact
+
+log = logger(__name__)
+
+POINTER = "current.json"
+KEPT = 3
+"""Versions that stay on disk, for going back; older ones are removed at the next import."""
+
+Stamp = tuple[int, int, int] | None
+
+
+class GraphStore:
+    """The graph that serves, or None before any was imported.
+
+    A publisher in another process is seen at the next call of `current`, which costs one stat.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._lock = threading.Lock()
+        self._held: tuple[Stamp, GraphArtifact | None] = (None, None)
+
+    def current(self) -> GraphArtifact | None:
+        """The graph that serves. One that cannot be read is logged and the old one stays."""
+        stamp = _stamp(self._folder / POINTER)
+        held = self._held
+        if held[0] == stamp:
+            return held[1]
+        with self._lock:
+            if self._held[0] != stamp:
+                self._held = (stamp, self._read(self._held[1]) if stamp else None)
+            return self._held[1]
+
+    def publish(self, artifact: GraphArtifact) -> None:
+        """Write a graph and make it the one that serves."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        target = self._folder / artifact.version
+        if not target.exists():
+            staged = Path(tempfile.mkdtemp(prefix=".new-", dir=self._folder))
+            try:
+                artifact.save(staged)
+                for file in staged.iterdir():
+                    _sync(file)
+                staged.rename(target)
+            except OSError:
+                if not target.exists():
+                    raise
+            finally:
+                shutil.rmtree(staged, ignore_errors=True)
+        handle, written = tempfile.mkstemp(prefix=".pointer-", dir=self._folder)
+        with os.fdopen(handle, "w", encoding="utf-8") as pointer:
+            json.dump({"version": artifact.version}, pointer)
+            pointer.flush()
+            os.fsync(pointer.fileno())
+        Path(written).replace(self._folder / POINTER)
+        _sync(self._folder)
+        self._retire(artifact.version)
+
+    def versions(self) -> list[str]:
+        """Every graph on disk, the oldest first."""
+        found = [path.parent for path in self._folder.glob(f"[!.]*/{FACTS_FILE}")]
+        return [path.name for path in sorted(found, key=lambda path: path.stat().st_mtime_ns)]
+
+    def _retire(self, serving: str) -> None:
+        others = [version for version in self.versions() if version != serving]
+        for version in others[: -(KEPT - 1)]:
+            shutil.rmtree(self._folder / version, ignore_errors=True)
+
+    def _read(self, old: GraphArtifact | None) -> GraphArtifact | None:
+        try:
+            pointer = json.loads((self._folder / POINTER).read_text(encoding="utf-8"))
+            version = str(pointer["version"])
+            if Path(version).name != version:
+                raise ValueError(f"{version!r} cannot name a folder")
+            found = GraphArtifact.load(self._folder / version)
+        except (OSError, ValueError, KeyError, TypeError, RejectedError) as error:
+            kept = None if old is None else old.version
+            log.error("graph refused, the old one stays", kept=kept, why=str(error))
+            return old
+        log.info("graph loaded", graph=found.version, entities=len(found.graph.entities))
+        return found
+
+
+def _stamp(path: Path) -> Stamp:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_mtime_ns, found.st_size
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
