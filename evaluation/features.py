@@ -26,6 +26,7 @@ from encoders.attributes import ATTRIBUTES
 from encoders.cache import EmbeddingCache, cache_key
 from encoders.demographics import demographics_vector
 from encoders.render import profile_prompt, scrubbed
+from evaluation.graph_block import GRAPH
 
 if TYPE_CHECKING:
     from domain.items import Item
@@ -35,12 +36,14 @@ MEDIA = ("image", "audio")
 ENCODED = ("text", *MEDIA)
 """Modalities that encoders make; whatever else is asked for, the dataset must bring."""
 
-GRAPH = "graph"
 DERIVED = (ATTRIBUTES, GRAPH)
 """Features that need no encoder: made per split, from the dataset's attributes and triples."""
 
 _CHUNK = 128
 """Items between two reports of progress, and files of media in memory at once."""
+
+_PATIENCE_S = 3600.0
+"""Bound on one encoding: no request waits here, and the machine may be busy with others."""
 
 Progress = Callable[[str, int, int], None]
 """Called with what is being encoded, how many are done, and how many there are."""
@@ -88,7 +91,7 @@ def present(matrix: Matrix) -> NDArray[np.bool_]:
 
 
 def available(dataset: Dataset) -> tuple[str, ...]:
-    """The features that a data set has something for, texts first, attributes last."""
+    """The features that a data set has something for, texts first, the graph last."""
     items = dataset.items
     there = {
         "text": any(item.has_text for item in items),
@@ -98,7 +101,8 @@ def available(dataset: Dataset) -> tuple[str, ...]:
     made = [name for name in ENCODED if there[name] or name in dataset.vectors]
     given = [name for name in dataset.vectors if name not in ENCODED]
     described = [ATTRIBUTES] if any(item.attributes for item in items) else []
-    return (*made, *given, *described)
+    linked = [GRAPH] if dataset.graph and dataset.entity_of_item else []
+    return (*made, *given, *described, *linked)
 
 
 # ---------------------------------------------------------------------- embedding
@@ -138,7 +142,7 @@ def embed(
     people: dict[str, Matrix] = {}
     encoded = [name for name in wanted if name not in items]
     if encoded:
-        encoders = Encoders.load(settings, parts=frozenset())
+        encoders = Encoders.load(_patient(settings), parts=frozenset())
         try:
             for name in encoded:
                 items[name] = _encode_items(dataset, encoders, name, failures, progress)
@@ -156,6 +160,12 @@ def embed(
         if not present(matrix).any():
             raise RejectedError(f"no item of {dataset.name} has any {name}", field="--features")
     return Features({name: items[name] for name in wanted}, people, models, tuple(failures))
+
+
+def _patient(settings: Settings) -> Settings:
+    timeout_s = max(settings.encoder.timeout_s, _PATIENCE_S)
+    encoder = settings.encoder.model_copy(update={"timeout_s": timeout_s})
+    return settings.model_copy(update={"encoder": encoder})
 
 
 def _given(dataset: Dataset, name: str) -> Matrix:

@@ -6,16 +6,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from domain.vectors import Matrix
 from evaluation.dataset import Dataset
 from evaluation.features import subsets_of
+from evaluation.graph_block import GRAPH, PERMUTED
 from evaluation.methods import Entry
 from evaluation.results import Run
 from evaluation.splits import PROTOCOLS, SEEDS, Split
 from evaluation.splits.user_cold import KNOWN
-
-GraphBlock = Callable[[Dataset, Split], Matrix]
-"""Makes the graph vectors [n_items, g] of a split."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +57,6 @@ class Plan:
         seeds: of the splits, and of everything random in a method.
         ks: list lengths.
         ablation: whether methods that allow it are also run on parts of the features.
-        graph: for the feature "graph".
     """
 
     protocol: str
@@ -71,19 +67,32 @@ class Plan:
     seeds: Sequence[int] = SEEDS
     ks: tuple[int, ...] = (10, 20)
     ablation: bool = True
-    graph: GraphBlock | None = None
+
+    def whole(self, entry: Entry) -> tuple[str, ...]:
+        """All the features that a method reads of those asked for."""
+        if not entry.content:
+            return ()
+        return tuple(name for name in self.features if entry.graph or name != GRAPH)
+
+    def parts(self, entry: Entry) -> list[tuple[str, ...]]:
+        """What it is run on besides: subsets, and the permuted graph beside every graph."""
+        if not entry.content or not entry.ablate or not self.ablation:
+            return []
+        content = tuple(name for name in self.features if name != GRAPH)
+        whole = self.whole(entry)
+        parts = subsets_of(content)
+        if whole != content:
+            parts += [content, (*content, PERMUTED)]
+        return [part for part in parts if part]
 
     def steps(self) -> list[tuple[Entry, tuple[str, ...]]]:
-        """(method, modalities) of one split; no modalities for a method that reads none."""
-        found: list[tuple[Entry, tuple[str, ...]]] = []
-        parts = subsets_of(self.features) if self.ablation else []
-        for entry in self.methods:
-            if not entry.content:
-                found.append((entry, ()))
-            elif self.features:
-                found += [(entry, part) for part in parts if entry.ablate]
-                found.append((entry, self.features))
-        return found
+        """(method, features) of one split; no features for a method that reads none."""
+        return [
+            (entry, part)
+            for entry in self.methods
+            for part in (*self.parts(entry), self.whole(entry))
+            if part or not entry.content
+        ]
 
 
 class Watch(Protocol):

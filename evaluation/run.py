@@ -26,7 +26,8 @@ from domain.settings import Settings
 from domain.vectors import Matrix
 from encoders import Fusion
 from evaluation.dataset import Dataset
-from evaluation.features import GRAPH, Features, fuse
+from evaluation.features import Features, fuse
+from evaluation.graph_block import GRAPH, PERMUTED, graph_block
 from evaluation.methods import Entry, Task
 from evaluation.plan import Outcome, Plan, Unwatched, Watch
 from evaluation.results import FORMAT, Run, load, save
@@ -88,7 +89,7 @@ class Evaluator:
 
     def _task(self, split: Split, modalities: tuple[str, ...]) -> tuple[Task, str]:
         """The task on some modalities, and a digest of its numbers."""
-        blocks = tuple(name for name in modalities if name != GRAPH)
+        blocks = tuple(name for name in modalities if name not in (GRAPH, PERMUTED))
         fusion: Fusion | None = None
         raw: dict[str, Matrix] = {}
         items = np.zeros((self.dataset.n_items, 0), dtype=np.float32)
@@ -97,8 +98,9 @@ class Evaluator:
                 self.dataset, self.features, blocks, split.warm, self.settings
             )
         graph = None
-        if GRAPH in modalities and self.plan.graph is not None:
-            graph = self.plan.graph(self.dataset, split)
+        for name in modalities:
+            if name in (GRAPH, PERMUTED):
+                graph = graph_block(self.dataset, split, name)
         asked = split.of("validation")
         task = Task(
             dataset=self.dataset,

@@ -81,12 +81,14 @@ class Summary:
         leading: the questions that the protocol is about, in order.
         questions: all questions, in order; the leading ones first.
         systems: in the order of the plan.
+        whole: those on all features that their method reads.
         absent: {system: why it has no line}; failed or not applicable.
     """
 
     leading: tuple[str, ...]
     questions: tuple[str, ...]
     systems: tuple[System, ...]
+    whole: tuple[System, ...]
     lines: tuple[Line, ...]
     costs: Mapping[System, Cost]
     versus: tuple[Versus, ...]
@@ -171,14 +173,15 @@ def summarise(outcome: Outcome, plan: Plan) -> Summary:
         for one in systems
         if (metrics := _metrics(done[one], question))
     ]
-    full = [one for one in systems if one.features in ((), plan.features)]
-    pairs = list(combinations(full, 2))
-    pairs += [(System(one.method, plan.features), one) for one in systems if one not in full]
+    whole = {entry.name: System(entry.name, plan.whole(entry)) for entry in plan.methods}
+    pairs = list(combinations(whole.values(), 2))
+    pairs += [(whole[one.method], one) for one in systems if one != whole[one.method]]
     versus = [one for question in leading for one in _compared(pairs, done, question)]
     return Summary(
         leading=leading,
         questions=questions,
         systems=systems,
+        whole=tuple(whole.values()),
         lines=tuple(lines),
         costs={one: _cost(done[one]) for one in systems if done[one]},
         versus=tuple(versus),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shlex
 import sys
 from collections.abc import Iterator, Mapping
@@ -12,9 +13,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
 
-from api.cli.output import CODE_DIFFERS, AsJson, console, errors, print_json, table
+from api.cli.output import CODE_DIFFERS, AsJson, console, errors, print_json
 from domain.errors import RejectedError
 from domain.settings import settings
 
@@ -23,9 +26,11 @@ if TYPE_CHECKING:
     from evaluation.features import Features
     from evaluation.plan import Outcome, Plan
     from evaluation.results import Run
+    from evaluation.significance import Interval
     from evaluation.summary import Summary
 
-SHOWN = ("recall@20", "ndcg@20", "coverage@20", "cold_share@20")
+METRIC = "ndcg@20"
+SHOWN = ("recall@20", "ndcg@20")
 """Metrics of the table on the terminal; the report has all."""
 
 
@@ -205,25 +210,33 @@ def _about(data: Dataset, features: Features, plan: Plan, outcome: Outcome) -> M
 
 
 def _show(summary: Summary) -> None:
+    """One table per leading question; each cell on one line, for 80 columns."""
     for question in summary.leading:
         lines = [line for line in summary.lines if line.question == question]
-        lines.sort(key=lambda line: -line.metrics["ndcg@20"].mean)
-        metrics = [name for name in SHOWN if any(name in line.metrics for line in lines)]
-        table(
-            question,
-            ["method", *metrics, "fit s"],
-            [
-                (
-                    line.system.label,
-                    *(str(line.metrics.get(name, "")) for name in metrics),
-                    round(summary.costs[line.system].fit_s, 2),
-                )
-                for line in lines
-            ],
-        )
+        lines.sort(key=lambda line: -line.metrics[METRIC].mean)
+        drawn = Table(title=question, title_justify="left", box=None, pad_edge=False)
+        drawn.add_column("method", no_wrap=True)
+        drawn.add_column("on", overflow="ellipsis", no_wrap=True)
+        for heading in (*SHOWN, "fit s"):
+            drawn.add_column(heading, justify="right", no_wrap=True)
+        for line in lines:
+            whole = line.system in summary.whole
+            drawn.add_row(
+                line.system.method,
+                "all" if whole and line.system.features else escape(" ".join(line.system.features)),
+                *(_short(line.metrics[name]) for name in SHOWN),
+                f"{summary.costs[line.system].fit_s:.2f}",
+            )
+        console.print(drawn)
         console.print()
     for system, reason in summary.absent.items():
         console.print(f"no result: {system.label}: {reason}", markup=False)
+
+
+def _short(value: Interval) -> str:
+    """.2034 ±.0051"""
+    half = "" if math.isnan(value.low) else f" ±{value.high - value.mean:.4f}"
+    return f"{value.mean:.4f}{half}".replace("0.", ".")
 
 
 def register(app: typer.Typer) -> None:

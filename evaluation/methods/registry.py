@@ -37,6 +37,7 @@ class Entry:
             for every subset of modalities that is asked for.
         cold_items: whether it can order items without interactions; left out where all
             candidates are.
+        graph: whether it reads the feature "graph".
         ablate: whether it is also run on the modalities one by one and one after the other.
     """
 
@@ -47,6 +48,7 @@ class Entry:
     refit: frozenset[str] = frozenset()
     content: bool = True
     cold_items: bool = True
+    graph: bool = False
     ablate: bool = False
 
     @property
@@ -143,6 +145,7 @@ ENTRIES: Mapping[str, Entry] = {
             "hybrid",
             f"{_METHODS}.hybrid:Hybrid",
             "content, collaborative and graph terms behind the confidence gate: the product",
+            graph=True,
             ablate=True,
         ),
     )
@@ -188,5 +191,6 @@ def _own(where: str) -> Entry:
         grid=tuple(getattr(made, "grid", ({},))),
         content=bool(getattr(made, "content", True)),
         cold_items=bool(getattr(made, "cold_items", True)),
+        graph=bool(getattr(made, "graph", False)),
         ablate=bool(getattr(made, "ablate", False)),
     )

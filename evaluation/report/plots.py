@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from domain.errors import RejectedError
-from evaluation.summary import Summary, System
+from evaluation.summary import Summary
 from evaluation.tuning import METRIC
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def draw(summary: Summary, folder: Path) -> list[Plot]:
         plots.append(_quality(summary, question, folder, f"quality-{at}.png"))
     if len(curve) > 1:
         plots.append(_revealed(summary, curve, folder))
-    if any(one.features != _full(summary) for one in summary.systems if one.features):
+    if len(summary.whole) < len(summary.systems):
         plots.append(_subsets(summary, summary.leading[0], folder))
     if summary.costs:
         plots.append(_fit_time(summary, folder))
@@ -71,15 +71,6 @@ def revealed(question: str) -> int | None:
     """How many interactions a question reveals: 3 of "k=3" and of "N=3: cold"."""
     found = re.match(r"[kN]=(\d+)\b", question)
     return int(found.group(1)) if found else None
-
-
-def _full(summary: Summary) -> tuple[str, ...]:
-    return max((one.features for one in summary.systems), key=len, default=())
-
-
-def _whole(summary: Summary) -> list[System]:
-    """Systems on all features, or on none."""
-    return [one for one in summary.systems if one.features in ((), _full(summary))]
 
 
 def _half(value: Interval) -> float:
@@ -96,7 +87,7 @@ def _bars(axes: Axes, labels: Sequence[str], values: Sequence[float], ours: Sequ
 def _quality(summary: Summary, question: str, folder: Path, file: str) -> Plot:
     found = [
         (one, value)
-        for one in _whole(summary)
+        for one in summary.whole
         if (value := summary.value(one, question, METRIC)) is not None
     ]
     found.sort(key=lambda pair: -pair[1].mean)
@@ -122,6 +113,7 @@ def _quality(summary: Summary, question: str, folder: Path, file: str) -> Plot:
             )
         axes.set_xlabel(METRIC)
         axes.margins(x=0.12)
+        axes.set_xlim(left=0)
 
     title = f"{METRIC} by method, {question}"
     return _picture(folder, file, title, paint, rows=len(found))
@@ -129,7 +121,7 @@ def _quality(summary: Summary, question: str, folder: Path, file: str) -> Plot:
 
 def _revealed(summary: Summary, curve: Sequence[str], folder: Path) -> Plot:
     def paint(axes: Axes) -> None:
-        for one in _whole(summary):
+        for one in summary.whole:
             points = [
                 (n, value)
                 for question in curve
@@ -160,7 +152,7 @@ def _revealed(summary: Summary, curve: Sequence[str], folder: Path) -> Plot:
 
 
 def _subsets(summary: Summary, question: str, folder: Path) -> Plot:
-    ablated = {one.method for one in summary.systems if one.features not in ((), _full(summary))}
+    ablated = {one.method for one in summary.systems if one not in summary.whole}
     found = [
         (one, value)
         for one in summary.systems
@@ -184,7 +176,7 @@ def _subsets(summary: Summary, question: str, folder: Path) -> Plot:
 
 
 def _fit_time(summary: Summary, folder: Path) -> Plot:
-    found = [(one, summary.costs[one]) for one in _whole(summary) if one in summary.costs]
+    found = [(one, summary.costs[one]) for one in summary.whole if one in summary.costs]
     found.sort(key=lambda pair: pair[1].fit_s)
 
     def paint(axes: Axes) -> None:

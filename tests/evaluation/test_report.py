@@ -1,0 +1,187 @@
+"""Lines, comparisons, the results on disk, and the page."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from domain.errors import RejectedError
+from evaluation.methods import Entry, chosen
+from evaluation.plan import Outcome, Plan, protocols
+from evaluation.report import require_matplotlib, write_report
+from evaluation.report.plots import revealed
+from evaluation.results import Run, load, save
+from evaluation.sources import code_digest
+from evaluation.summary import Summary, System, summarise
+
+METRICS = ("recall@20", "ndcg@20")
+
+
+def _run(method: str, seed: int, quality: float, question: str = "cold", **more: object) -> Run:
+    rng = np.random.default_rng([seed, round(1000 * quality)])
+    users = np.arange(30, dtype=np.int32)
+    values = {name: np.clip(quality + 0.1 * rng.normal(size=30), 0, 1) for name in METRICS}
+    about = {
+        "key": f"{method}-{seed}-{more.get('split', '')}-{'+'.join(more.get('features', ()))}",  # type: ignore[arg-type]
+        "method": method,
+        "features": (),
+        "seed": seed,
+        "metrics": {question: {name: float(v.mean()) for name, v in values.items()}},
+        "users": {question: users},
+        "per_user": {question: values},
+        "fit_s": 0.5,
+        "tuning_s": 2.0,
+        "scoring_ms": 0.1,
+    }
+    return Run(**{**about, **more})  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def plan() -> Plan:
+    asked = protocols()["item-cold"]
+    methods: list[Entry] = chosen(["random", "whitened-cosine"])
+    return Plan("item-cold", asked.splits, asked.questions, methods, ("text", "image"), (0, 1, 2))
+
+
+@pytest.fixture
+def outcome() -> Outcome:
+    runs = [_run("random", seed, 0.2) for seed in (0, 1, 2)]
+    for features, quality in ((("text",), 0.4), (("image",), 0.3), (("text", "image"), 0.5)):
+        runs += [
+            _run("whitened-cosine", seed, quality, features=features, parameters={"l": 3})
+            for seed in (0, 1, 2)
+        ]
+    return Outcome(tuple(runs), ({"seed": 0, "warm_items": 80},))
+
+
+@pytest.fixture
+def summary(outcome: Outcome, plan: Plan) -> Summary:
+    return summarise(outcome, plan)
+
+
+def test_a_line_is_the_mean_over_seeds_with_its_interval(summary: Summary) -> None:
+    value = summary.value(System("random", ()), "cold", "ndcg@20")
+    means = [_run("random", seed, 0.2).metrics["cold"]["ndcg@20"] for seed in (0, 1, 2)]
+    assert value is not None
+    assert value.mean == pytest.approx(np.mean(means))
+    assert value.low < value.mean < value.high
+    assert value.n == 3
+
+
+def test_whole_systems_are_compared_with_each_other_and_with_their_own_parts(
+    summary: Summary,
+) -> None:
+    pairs = {(one.a.label, one.b.label) for one in summary.versus}
+    whole = "whitened-cosine [text+image]"
+    assert pairs == {
+        ("random", whole),
+        (whole, "whitened-cosine [text]"),
+        (whole, "whitened-cosine [image]"),
+    }
+    better = next(one for one in summary.versus if one.a.label == "random")
+    assert better.comparison.difference.mean < 0
+    assert better.adjusted[0] >= better.comparison.p_seeds
+
+
+def test_what_failed_or_does_not_apply_is_told_and_not_counted(
+    outcome: Outcome, plan: Plan
+) -> None:
+    failed = _run("random", 1, 0.2, state="failed", reason="out of luck", metrics={}, users={},
+                  per_user={})  # fmt: skip
+    runs = tuple(failed if r.method == "random" and r.seed == 1 else r for r in outcome.runs)
+    summary = summarise(Outcome(runs), plan)
+    assert summary.absent == {System("random", ()): "failed (seed 1): out of luck"}
+    line = summary.value(System("random", ()), "cold", "ndcg@20")
+    assert line is not None
+    assert line.n == 2
+    assert not [one for one in summary.versus if "random" in (one.a.method, one.b.method)]
+
+
+def test_a_run_comes_back_from_disk_as_it_was(tmp_path: Path) -> None:
+    run = _run("random", 0, 0.3, parameters={"l": 2.5}, detail={"tried": [[{"l": 1}, 0.2]]})
+    save(run, tmp_path)
+    found = load(run.key, tmp_path)
+    assert found is not None
+    assert found.summary() == run.summary()
+    assert np.array_equal(found.per_user["cold"]["ndcg@20"], run.per_user["cold"]["ndcg@20"])
+    assert np.array_equal(found.users["cold"], run.users["cold"])
+    assert not list(tmp_path.glob("*.part*"))
+    assert load("another", tmp_path) is None
+
+
+def _about(**more: object) -> dict[str, object]:
+    data = {"name": "a <b> & c", "users": 3, "items": 4, "interactions": 5, "notes": ["1 < 2"]}
+    return {
+        "dataset": data, "protocol": "item-cold", "seeds": [0, 1, 2], "features": {"text": "mini"},
+        "coverage": {"text": 1.0}, "command": "firstlight evaluate x", "made": "today",
+        "firstlight": "0.1", **more,
+    }  # fmt: skip
+
+
+def test_the_report_is_one_page_with_every_plot_beside_it(summary: Summary, tmp_path: Path) -> None:
+    page = write_report(summary, _about(), tmp_path / "out").read_text()
+    pictures = re.findall(r'<img src="([^"]+)"', page)
+    assert {"quality-0.png", "subsets.png", "fit-time.png"} == set(pictures)
+    for name in pictures:
+        assert (tmp_path / "out" / name).read_bytes().startswith(b"\x89PNG")
+    assert "a &lt;b&gt; &amp; c" in page
+    assert "1 &lt; 2" in page
+    assert not re.search(r"(src|href)=\"(https?:)?//", page)
+    results = json.loads((tmp_path / "out" / "results.json").read_text())
+    assert {one["method"] for one in results["results"]} == {"random", "whitened-cosine"}
+    assert results["dataset"]["users"] == 3
+
+
+def test_one_seed_gives_figures_without_intervals(
+    outcome: Outcome, plan: Plan, tmp_path: Path
+) -> None:
+    one = Outcome(tuple(run for run in outcome.runs if run.seed == 0))
+    summary = summarise(one, replace(plan, seeds=(0,)))
+    page = write_report(summary, _about(), tmp_path).read_text()
+    assert "nan" not in page
+    results = json.loads((tmp_path / "results.json").read_text())
+    assert results["results"][0]["metrics"]["ndcg@20"]["low"] is None
+
+
+def test_questions_that_reveal_interactions_are_drawn_as_a_curve(
+    plan: Plan, tmp_path: Path
+) -> None:
+    runs = [_run("random", seed, 0.1 * n, split=f"N={n}") for n in (0, 1, 5) for seed in (0, 1)]
+    plan = replace(plan, methods=chosen(["random"]), seeds=(0, 1), protocol="warm-up")
+    summary = summarise(Outcome(tuple(runs)), plan)
+    assert summary.leading == ("N=0: cold", "N=1: cold", "N=5: cold")
+    page = write_report(summary, _about(), tmp_path).read_text()
+    assert "revealed.png" in page
+    assert (tmp_path / "revealed.png").exists()
+
+
+def test_what_a_question_reveals_is_read_from_its_name() -> None:
+    assert [revealed(name) for name in ("k=3", "N=10: cold", "cold", "overall")] == [
+        3, 10, None, None,
+    ]  # fmt: skip
+
+
+def test_without_matplotlib_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    with pytest.raises(RejectedError, match=r"firstlight\[evaluate\]"):
+        require_matplotlib()
+
+
+def test_the_code_digest_follows_imports_within_the_project_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    mine = tmp_path / "one_of_my_own.py"
+    mine.write_text("from evaluation.methods.ease import Ease\nimport numpy\n")
+    first = code_digest("one_of_my_own")
+    assert first == code_digest("one_of_my_own")
+    assert first != code_digest("evaluation.methods.ease")
+    mine.write_text("from evaluation.methods.ease import Ease\nimport numpy\n# changed\n")
+    assert first != code_digest("one_of_my_own")
+    assert code_digest("evaluation.methods.baselines") != code_digest("evaluation.methods.ease")
