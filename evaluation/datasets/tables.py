@@ -22,7 +22,7 @@ from domain.errors import RejectedError
 UTF_8 = "utf-8-sig"
 """UTF-8, whether or not it begins with the mark that some editors write."""
 
-CHUNK_ROWS = 65_536
+CHUNK_ROWS = 1_024
 MAX_FIELD_CHARS = 2**31 - 1
 
 
