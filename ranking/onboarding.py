@@ -19,7 +19,10 @@ The next question is the one that is expected to take most variance off the item
 (V-optimal design, chosen greedily; Fedorov 1972): with w_i the probability that i is one of the
 person's best, and p_j the probability that the person knows j,
 
-    gain_j = sum_i w_i K_ij^2 * (p_j / (K_jj + s^2) + (1 - p_j) / (K_jj + s_unknown^2)).
+    gain_j = p_j sum_i w_i K_ij^2 / (K_jj + s^2).
+
+That an item is not known is made use of when it happens (it is one more thing the person did not
+take), but nobody is asked for its sake.
 
 A question takes the variance of its neighbours with it, so the next one is asked elsewhere:
 diversity needs no rule of its own. The w_i move with m, so the questions follow the answers.
@@ -156,8 +159,8 @@ class Belief:
     def expecting(self, item: int, known: float) -> Belief:
         """The belief once this item has been asked and its answer is not there yet."""
         column = self.covariance[item]
-        taken = float(_per_variance(np.asarray([column[item]]), np.asarray([known]))[0])
-        return Belief(self.means, self.covariance - np.outer(column, column * taken))
+        scale = max(float(column[item]), 0.0) + NOISE
+        return Belief(self.means, self.covariance - np.outer(column, column * (known / scale)))
 
     def best(self) -> Reals:
         """[n] in (0, 1): the probability that an item is above where the best BEST_SHARE of the
@@ -172,12 +175,7 @@ class Belief:
             known: [n], the probability that the person knows each item.
         """
         taken = self.best() @ self.covariance**2
-        return np.asarray(taken * _per_variance(self.variances, known))
-
-
-def _per_variance(variances: Reals, known: Reals) -> Reals:
-    """The expectation of 1 / (K_jj + s^2) over whether j is known."""
-    return np.asarray(known / (variances + NOISE) + (1.0 - known) / (variances + NOISE_UNKNOWN))
+        return np.asarray(known * taken / (self.variances + NOISE))
 
 
 def prior_belief(taste: Taste, items: Matrix, scores: Reals | None) -> Belief:

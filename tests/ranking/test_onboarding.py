@@ -29,8 +29,7 @@ def catalogue(seed, items=30, dim=6, people=40):
     content = random.normal(size=(items, dim)).astype(np.float32)
     content /= np.linalg.norm(content, axis=1, keepdims=True)
     likes = content @ random.normal(size=(dim, people)) + 0.3 * random.normal(size=(items, people))
-    least = np.quantile(likes, 0.8)
-    taken = csr_matrix((likes.T > least).astype(np.float64))
+    taken = csr_matrix((likes > np.quantile(likes, 0.8)).astype(np.float64).T)
     return content, taken, random
 
 
@@ -119,6 +118,15 @@ def test_the_first_question_is_the_one_that_takes_most_variance_off() -> None:
     ]
     assert questions(belief, known, 1) == [int(np.argmax(taken_off))]
     assert np.allclose(belief.gains(known), taken_off, atol=1e-9)
+
+
+def test_what_nobody_knows_is_not_asked_about() -> None:
+    content, taken, _ = catalogue(12)
+    belief = prior_belief(learn_taste(content, taken), content, None)
+    first, *_ = questions(belief, np.ones(len(content)), 1)
+    known = np.ones(len(content))
+    known[first] = 0.0
+    assert first not in questions(belief, known, len(content) - 1)
 
 
 def test_of_two_copies_only_one_is_asked() -> None:
