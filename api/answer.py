@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+from api.because import because, reason_of
 from api.candidates import Candidates, candidates
 from api.choice import Choice, Wish, choose
 from api.explanation import explained_in_full
@@ -101,19 +102,23 @@ class Answers:
         told, explanations = [one.told for one in choice.results], None
         if ask.explain:
             told, explanations = explained_in_full(space, query, found, choice, history)
+        shown = [one.at for one in choice.results]
+        hits = [found.hits[at] for at in shown]
+        values = because(space.fusion, query, hits, found.vectors[shown], told)
         results = [
             result(
                 rank,
                 found.hits[one.at],
                 found.versions[one.at],
                 told[rank - 1],
-                NEW if query.is_zero else _reason(found, one.at),
+                NEW if query.is_zero else reason_of(found.told[one.at], found.hits[one.at]),
                 one.moved_by,
+                values[rank - 1],
             )
             for rank, one in enumerate(choice.results, 1)
         ]
-        for shown, explanation in zip(results, explanations or (), strict=False):
-            shown["explanation"] = explanation
+        for told_in_full, explanation in zip(results, explanations or (), strict=False):
+            told_in_full["explanation"] = explanation
         return answer_of(results, notes, space, started)
 
     # -- what is wished --------------------------------------------------------------------
@@ -257,7 +262,3 @@ class Answers:
                 continue
             notes.append(f"rules.pin.{at}: item {pin.item!r} {why}, so it was left out")
         return found
-
-
-def _reason(found: Candidates, at: int) -> str:
-    return found.told[at].reason(set(found.hits[at].modalities))

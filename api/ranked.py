@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from api.because import because, reason_of
 from api.vectors import ItemVectors
 from encoders import Fusion
 from index import Hit
@@ -56,13 +57,15 @@ def explained(
         matrix = space.rank.content_of(matrix)
     told = explain(query, matrix, space.rank.blocks)
     order = sorted(range(len(kept)), key=lambda at: (-told[at].score, kept[at].id))
+    values = because(space.fusion, query, kept, matrix, told)
     return [
         result(
             rank,
             kept[at],
             held[kept[at].id].version,
             told[at],
-            told[at].reason(set(kept[at].modalities)),
+            reason_of(told[at], kept[at]),
+            values=values[at],
         )
         for rank, at in enumerate(order, 1)
     ]
@@ -77,7 +80,13 @@ def within(modality: str, hits: Sequence[Hit]) -> list[dict[str, Any]]:
 
 
 def result(
-    rank: int, hit: Hit, version: int, told: Explained, reason: str, moved_by: str | None = None
+    rank: int,
+    hit: Hit,
+    version: int,
+    told: Explained,
+    reason: str,
+    moved_by: str | None = None,
+    values: Sequence[dict[str, Any]] = (),
 ) -> dict[str, Any]:
     """One RankedItem as plain values."""
     found = {
@@ -90,6 +99,7 @@ def result(
         "reason": reason,
         "modalities": hit.modalities,
         "attributes": hit.attributes,
+        "because": values,
     }
     return found if moved_by is None else {**found, "moved_by": moved_by}
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from api.schemas import (
     Answer,
+    AttributeShare,
     Check,
     EventsAnswer,
     FieldError,
@@ -97,9 +98,16 @@ _SAMPLES: tuple[Answer, ...] = (
                 id=ITEM_ID,
                 version=1,
                 title="The Lighthouse Keeper",
-                score=0.625,
-                parts={"text": 0.5, "image": 0.125, "audio": 0.0, "bias": 0.0},
+                score=0.875,
+                parts={
+                    "text": 0.5,
+                    "image": 0.125,
+                    "audio": 0.0,
+                    "attributes": 0.25,
+                    "bias": 0.0,
+                },
                 reason="text",
+                because=[AttributeShare(name="genre", value="drama", score=0.1875)],
                 modalities=["text", "image"],
                 attributes={"genre": ["drama"], "year": 2026},
             )

@@ -278,6 +278,14 @@ class Explanation(Answer):
     )
 
 
+class AttributeShare(Answer):
+    """What one attribute value added to the score's part "attributes"."""
+
+    name: str
+    value: str | bool | int | float
+    score: float = Field(description="Its share; those of all the item's values sum to the part.")
+
+
 class RankedItem(Answer):
     """One result. `score` is exactly the sum of `parts` in their order."""
 
@@ -290,7 +298,13 @@ class RankedItem(Answer):
         default_factory=dict,
         description="The score by modality block, then bias, and what else made it up.",
     )
-    reason: str = Field(description="What carried the score most: a modality, bias, or new.")
+    reason: str = Field(
+        description="What carried the score most: a modality, attributes, bias, cf, graph, or new."
+    )
+    because: list[AttributeShare] = Field(
+        default_factory=list,
+        description="The attribute values that raised the score most, at most 5.",
+    )
     modalities: list[str] = Field(default_factory=list, description="What the item consists of.")
     attributes: dict[str, Any] = Field(default_factory=dict)
     moved_by: Literal["pin", "diversity"] | None = Field(

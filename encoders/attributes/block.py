@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from domain.fields import Scalar
-from domain.vectors import BlockMap, Vector
+from domain.vectors import BlockMap, Matrix, Vector
 from encoders.attributes.tokens import value_tokens, values_of
 from encoders.attributes.vocabulary import AttributeMap, Attributes, Rows
 
@@ -53,56 +53,61 @@ class AttributeBlock:
 
     def told(
         self,
-        query: Vector,
-        items: Sequence[tuple[Attributes, Vector]],
+        query: NDArray[np.floating],
+        vectors: Matrix,
+        attributes: Sequence[Attributes],
+        parts: Sequence[float] | None = None,
     ) -> list[list[Told]]:
-        """What each value of each item adds to query . item within the block, largest first.
+        """What each value of each item adds to the block's part of a score, largest first.
 
         The block is linear in the item's tokens: with weights w_t (sum of squares 1), directions
         d_t, mean m and projection P it is scale * sum_t (w_t d_t - w_t^2 m) @ P, so each token's
-        share is exact, its part of the mean taken off. Values of a name that share a token share
-        its part.
+        share of query . block is exact, its part of the mean taken off. What else the part holds
+        (a query that is centred) is spread by w_t^2 as well. Values of a name that share a token
+        share what it adds.
 
         Args:
             query: [dim], the query's span of this block.
-            items: attributes, and the same span [dim] of the item's vector in the index.
+            vectors: [n, dim], the same span of the items' vectors in the index.
+            attributes: of the n items.
+            parts: [n], what the shares add up to; query . vector where None.
 
         Returns:
             Nothing for an item whose block was imputed, or does not come from these attributes.
         """
-        if not items:
-            return []
-        rows = self.mapping.rows([attributes for attributes, _ in items])
-        back = self.block.projection.astype(np.float64) @ query.astype(np.float64)
-        centre = float(self.block.mean @ back)
-        found: list[list[Told]] = []
-        for at, raw in enumerate(rows.vectors()):
-            attributes, vector = items[at]
-            scale = self._scale(raw, vector) if raw is not None else 0.0
-            found.append(
-                _shares(rows, at, attributes, scale * back, scale * centre) if scale else []
-            )
+        rows = self.mapping.rows(attributes)
+        back = self.block.projection @ query.astype(np.float32)
+        found: list[list[Told]] = [[] for _ in attributes]
+        raws = {at: raw for at, raw in enumerate(rows.vectors()) if raw is not None}
+        if not raws:
+            return found
+        mapped = (np.stack(list(raws.values())) - self.block.mean) @ self.block.projection
+        for at, own in zip(raws, mapped.astype(np.float64), strict=True):
+            if scale := _scale(own, vectors[at]):
+                part = float(query @ vectors[at]) if parts is None else parts[at]
+                found[at] = _shares(rows, at, attributes[at], scale * back, part)
         return found
 
-    def _scale(self, raw: Vector, vector: Vector) -> float:
-        """How long the item's block is beside the mapped raw vector; 0 if it is not that one."""
-        mapped = (raw - self.block.mean).astype(np.float64) @ self.block.projection
-        square = float(mapped @ mapped)
-        if not square:
-            return 0.0
-        scale = float(mapped @ vector) / square
-        off = float(np.linalg.norm(scale * mapped - vector))
-        return scale if scale > 0 and off <= _SAME * float(np.linalg.norm(vector)) else 0.0
+
+def _scale(own: NDArray[np.float64], vector: Vector) -> float:
+    """How long the item's block is beside the mapped raw vector; 0 if it is not that one."""
+    square = float(own @ own)
+    if not square:
+        return 0.0
+    scale = float(own @ vector) / square
+    off = float(np.linalg.norm(scale * own - vector))
+    return scale if scale > 0 and off <= _SAME * float(np.linalg.norm(vector)) else 0.0
 
 
-def _shares(
-    rows: Rows, at: int, attributes: Attributes, back: NDArray[np.float64], centre: float
-) -> list[Told]:
+def _shares(rows: Rows, at: int, attributes: Attributes, back: Vector, part: float) -> list[Told]:
     start, stop = rows.weights.indptr[at], rows.weights.indptr[at + 1]
     columns = rows.weights.indices[start:stop]
     weights = rows.weights.data[start:stop].astype(np.float64)
-    parts = weights * (rows.directions[columns] @ back) - weights**2 * centre
-    by_column = dict(zip(columns.tolist(), parts.tolist(), strict=True))
+    adds = weights * (rows.directions[columns] @ back)
+    squares = weights**2
+    # the mean of the block, and of the query where that is centred
+    adds += (part - adds.sum()) * squares / squares.sum()
+    by_column = dict(zip(columns.tolist(), adds.tolist(), strict=True))
     owners: dict[int, list[tuple[str, Scalar]]] = defaultdict(list)
     for name, value in attributes.items():
         for one in values_of(value):
