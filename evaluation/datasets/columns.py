@@ -119,11 +119,43 @@ def build_user(fields: Mapping[str, Any], table: Table, row: int) -> User:
         _reject(problem, table, row)
 
 
-def _reject(problem: ValidationError, table: Table, row: int) -> NoReturn:
+def with_strangers(
+    users: Sequence[User], user_rows: Mapping[str, int], tables: Sequence[tuple[Table, str]]
+) -> tuple[User, ...]:
+    """`users`, then one of whom only the id is known for every further row of `user_rows`.
+
+    Raises:
+        RejectedError: an id that no store could hold, naming the file and line it came from.
+    """
+    strangers = []
+    for name in list(user_rows)[len(users) :]:
+        try:
+            strangers.append(User(id=name))
+        except ValidationError as problem:
+            table, column = next((t, c) for t, c in tables if name in t[c])
+            _reject(problem, table, table[column].index(name), column)
+    return (*users, *strangers)
+
+
+def bare_items(
+    item_rows: Mapping[str, int], tables: Sequence[tuple[Table, str]]
+) -> tuple[Item, ...]:
+    """An item of which only the id is known for every row; see `with_strangers`."""
+    items = []
+    for name in item_rows:
+        try:
+            items.append(Item(id=name, title=PLACEHOLDER).model_copy(update={"title": ""}))
+        except ValidationError as problem:
+            table, column = next((t, c) for t, c in tables if name in t[c])
+            _reject(problem, table, table[column].index(name), column)
+    return tuple(items)
+
+
+def _reject(problem: ValidationError, table: Table, row: int, column: str = "") -> NoReturn:
     first = problem.errors()[0]
     table.reject(
         row,
-        ".".join(map(str, first["loc"])) or "any",
+        column or ".".join(map(str, first["loc"])) or "any",
         first["msg"].removeprefix("Value error, "),
         "correct the row",
     )

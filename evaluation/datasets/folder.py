@@ -35,6 +35,7 @@ from evaluation.datasets.columns import (
     check_ids,
     is_long,
     split_list,
+    with_strangers,
 )
 from evaluation.datasets.media import IMAGES, SOUNDS, media_by_item
 from evaluation.datasets.pairs import Pairs, clean_pairs, rows_of_items, rows_of_users
@@ -92,7 +93,7 @@ def read_folder(folder: Path) -> Dataset:
     return Dataset(
         name=folder.resolve().name,
         items=items,
-        users=(*users, *(User(id=name) for name in list(user_rows)[len(users) :])),
+        users=with_strangers(users, user_rows, [(table, "user") for table, _ in tables]),
         user_index=pairs.user_index,
         item_index=pairs.item_index,
         weights=pairs.weights,
@@ -260,7 +261,11 @@ def _given(
 ) -> tuple[GivenSplit | None, list[str]]:
     listed = find(folder, "cold_items.txt")
     if len(files) > 1:
-        return GivenSplit(None, pairs.part, ", ".join(path.name for path in files)), []
+        unused = [find(folder, "interactions.csv"), listed]
+        notes = [
+            f"{path.name} is not used beside train.csv and test.csv" for path in unused if path
+        ]
+        return GivenSplit(None, pairs.part, ", ".join(path.name for path in files)), notes
     if listed is None:
         return None, []
     names = read_ids(listed)

@@ -12,7 +12,14 @@ from domain.items import Item
 from domain.users import User
 from evaluation.dataset import Dataset
 from evaluation.datasets.atomic import read_atomic, read_graph
-from evaluation.datasets.columns import build_item, build_user, check_ids, number, split_list
+from evaluation.datasets.columns import (
+    build_item,
+    build_user,
+    check_ids,
+    number,
+    split_list,
+    with_strangers,
+)
 from evaluation.datasets.movielens import GENDERS, UNKNOWN, known, year_of
 from evaluation.datasets.pairs import clean_pairs, rows_of_items, rows_of_users
 from evaluation.datasets.tables import Table, read_table
@@ -80,7 +87,7 @@ def read_movielens_100k(folder: Path, *, liked_only: bool = False) -> Dataset:
     return Dataset(
         name="movielens-100k" + ("-liked" if liked_only else ""),
         items=items,
-        users=(*users, *(User(id=name) for name in list(user_rows)[len(users) :])),
+        users=with_strangers(users, user_rows, [(pairs, "user_id")]),
         user_index=clean.user_index,
         item_index=clean.item_index,
         weights=np.ones_like(clean.weights),

@@ -14,7 +14,7 @@ import numpy as np
 from domain.items import Item
 from domain.users import User
 from evaluation.dataset import Dataset, Triple
-from evaluation.datasets.columns import build_item, build_user, split_list
+from evaluation.datasets.columns import build_item, build_user, split_list, with_strangers
 from evaluation.datasets.movielens import GENDERS, UNKNOWN, known, year_of
 from evaluation.datasets.pairs import clean_pairs, rows_of_items, rows_of_users
 from evaluation.datasets.tables import Table, read_table
@@ -117,7 +117,7 @@ def read_movielens_1m(folder: Path, *, liked_only: bool = False) -> Dataset:
     return Dataset(
         name="movielens-1m" + ("-liked" if liked_only else ""),
         items=items,
-        users=users + tuple(User(id=name) for name in list(user_rows)[len(users) :]),
+        users=with_strangers(users, user_rows, [(pairs, "user_id")]),
         user_index=clean.user_index,
         item_index=clean.item_index,
         weights=np.ones_like(clean.weights),

@@ -22,8 +22,15 @@ from evaluation.datasets.atomic import (
     read_atomic,
     read_graph,
 )
-from evaluation.datasets.columns import build_item, build_user, check_ids
+from evaluation.datasets.columns import (
+    bare_items,
+    build_item,
+    build_user,
+    check_ids,
+    with_strangers,
+)
 from evaluation.datasets.pairs import clean_pairs, rows_of_items, rows_of_users
+from evaluation.datasets.tables import Table
 
 SPLIT = (("train", TRAIN), ("valid", VALIDATION), ("test", TEST))
 
@@ -59,7 +66,7 @@ def read_recbole(folder: Path) -> Dataset:
     tables = [read_atomic(path, ("user_id", "item_id"))[0] for path, _ in files]
 
     users, user_rows = _users(folder / f"{name}.user")
-    items, item_rows, item_notes = _items(folder / f"{name}.item", [t["item_id"] for t in tables])
+    items, item_rows, item_notes = _items(folder / f"{name}.item", tables)
     found, strangers = rows_of_users([(table, "user_id") for table in tables], user_rows)
     has_weight = all("weight" in table for table in tables)
     has_time = all("timestamp" in table for table in tables)
@@ -86,7 +93,7 @@ def read_recbole(folder: Path) -> Dataset:
     return Dataset(
         name=name,
         items=items,
-        users=(*users, *(User(id=one) for one in list(user_rows)[len(users) :])),
+        users=with_strangers(users, user_rows, [(table, "user_id") for table in tables]),
         user_index=clean.user_index,
         item_index=clean.item_index,
         weights=clean.weights if has_weight else np.ones_like(clean.weights),
@@ -100,22 +107,19 @@ def read_recbole(folder: Path) -> Dataset:
     )
 
 
-def _items(path: Path, seen: list[list[str]]) -> tuple[tuple[Item, ...], dict[str, int], list[str]]:
+def _items(path: Path, seen: list[Table]) -> tuple[tuple[Item, ...], dict[str, int], list[str]]:
     if not path.is_file():
-        rows = {name: row for row, name in enumerate(dict.fromkeys(chain.from_iterable(seen)))}
-        bare = Item(id="0", title="-").model_copy(update={"title": ""})
-        return (
-            tuple(bare.model_copy(update={"id": name}) for name in rows),
-            rows,
-            [f"{path.name} is not there: items have no content"],
-        )
+        names = dict.fromkeys(chain.from_iterable(table["item_id"] for table in seen))
+        rows = {name: row for row, name in enumerate(filter(None, names))}
+        items = bare_items(rows, [(table, "item_id") for table in seen])
+        return items, rows, [f"{path.name} is not there: items have no content"]
     table, types = read_atomic(path, ("item_id",))
     rows = check_ids(table, "item_id")
     others = [column for column in table.columns if column != "item_id"]
     texts = [column for column in others if is_text(column)]
     titles = [column for column in texts if "title" in column.lower() or "name" in column.lower()]
     attributes = [column for column in others if column not in texts]
-    items = []
+    found = []
     for row, name in enumerate(table["item_id"]):
         fields = {
             "id": name,
@@ -125,8 +129,8 @@ def _items(path: Path, seen: list[list[str]]) -> tuple[tuple[Item, ...], dict[st
             ).strip(),
             "attributes": atomic_attributes(table, types, attributes, row),
         }
-        items.append(build_item(fields, table, row))
-    return tuple(items), rows, []
+        found.append(build_item(fields, table, row))
+    return tuple(found), rows, []
 
 
 def _users(path: Path) -> tuple[tuple[User, ...], dict[str, int]]:

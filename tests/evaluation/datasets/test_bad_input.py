@@ -54,6 +54,10 @@ REFUSED: list[tuple[dict[str, str | bytes], str]] = [
         {"interactions.csv": "user,item\nx,nothing\n"},
         r"none of 1 interactions can be used; .*1 rows dropped: the item is not among the items",
     ),
+    (
+        {"interactions.csv": f"user,item\nx,a\n{'y' * 300},a\n"},
+        r"interactions\.csv line 3 column user: .*256",
+    ),
     ({"users.csv": "id,age\nx,3\nx,4\n"}, r"users\.csv line 3 column id: 'x' is there twice"),
     ({"graph.tsv": "a,genre,horror\n"}, r"graph\.tsv line 1: 1 fields where 3 are expected"),
     ({"links.csv": "item,thing\n", "graph.tsv": ""}, r"links\.csv line 1: no column entity"),

@@ -160,7 +160,9 @@ def test_training_validation_and_test_files_are_a_given_split(write_folder: Writ
         ("x", "b"): VALIDATION,
         ("y", "c"): TEST,
     }
-    assert any("1 pairs stood in two parts" in note for note in dataset.notes)
+    assert dataset.notes[0].endswith("1 repeats of a pair merged (weights added)")
+    assert dataset.notes[1].endswith("1 pairs stood in two parts and count for the earlier")
+    assert dataset.notes[2] == "interactions.csv is not used beside train.csv and test.csv"
 
 
 def test_packed_files_are_read_alike(write_folder: Writer) -> None:
