@@ -17,7 +17,7 @@ from safetensors.numpy import load_file, save_file
 from domain.errors import RejectedError
 from ranking.collaborative import Collaborative
 from ranking.graph.term import GraphTerm
-from ranking.hybrid import ITEMS, LINKS, Gate, Hybrid, alone
+from ranking.hybrid import ITEMS, Gate, Hybrid, alone
 from ranking.layout import FusionLike
 from ranking.moments import Moments
 from ranking.projection import Projection
@@ -34,13 +34,13 @@ Arrays = dict[str, NDArray[np.float32]]
 def save(hybrid: Hybrid, folder: Path) -> None:
     """Write the artifact into a folder that exists."""
     hybrid.projection.save(folder)
-    for name, rows in ((ITEMS, hybrid.items), (LINKS, hybrid.links)):
-        if rows is not None:
-            rows.save(folder / name)
+    if hybrid.items is not None:
+        hybrid.items.save(folder / ITEMS)
     save_file(_arrays(hybrid), folder / ARRAYS_FILE)
     facts: dict[str, Any] = {
         "format": FORMAT,
         "version": hybrid.version,
+        "item_version": hybrid.item_version,
         "factors": hybrid.space.factors,
         "graph_dim": hybrid.space.graph,
         "gate": {one.name: getattr(hybrid.gate, one.name) for one in fields(Gate)},
@@ -52,7 +52,7 @@ def save(hybrid: Hybrid, folder: Path) -> None:
             for name in ("method", "regularization", "alpha")
         }
     if hybrid.graph is not None:
-        facts["graph"] = {"beta": hybrid.graph.beta}
+        facts["graph"] = {"beta": hybrid.graph.beta, "version": hybrid.graph_version}
     (folder / FACTS_FILE).write_text(json.dumps(facts, indent=1), encoding="utf-8")
 
 
@@ -80,8 +80,9 @@ def load(folder: Path, fusion: FusionLike, space: RankSpace) -> Hybrid:
             moments=_moments(arrays, "content"),
             collaborative=_collaborative(facts.get("collaborative"), arrays),
             graph=_graph(facts.get("graph"), arrays),
+            graph_version=str((facts.get("graph") or {}).get("version", "")),
             items=_rows(folder / ITEMS),
-            links=_rows(folder / LINKS),
+            item_version=str(facts["item_version"]),
             facts=dict(facts["facts"]),
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError, SafetensorError) as error:
@@ -93,21 +94,24 @@ def load(folder: Path, fusion: FusionLike, space: RankSpace) -> Hybrid:
 
 
 def named(hybrid: Hybrid) -> Hybrid:
-    """The same hybrid, its version a digest of its content."""
+    """The same hybrid, its versions digests of its content."""
+    item_side = hashlib.blake2b(repr((hybrid.gate.k, hybrid.gate.warm)).encode(), digest_size=6)
+    if hybrid.items is not None:
+        hybrid.items.digest(item_side)
     digest = hashlib.blake2b(hybrid.projection.version.encode(), digest_size=6)
+    digest.update(item_side.digest())
     digest.update(repr((hybrid.gate, hybrid.space.factors, hybrid.space.graph)).encode())
     if hybrid.collaborative is not None:
         side = hybrid.collaborative
         digest.update(repr((side.method, side.regularization, side.alpha)).encode())
     if hybrid.graph is not None:
-        digest.update(repr(hybrid.graph.beta).encode())
+        digest.update(repr((hybrid.graph.beta, hybrid.graph_version)).encode())
     for name, array in sorted(_arrays(hybrid).items()):
         digest.update(name.encode())
         digest.update(array.tobytes())
-    for rows in (hybrid.items, hybrid.links):
-        if rows is not None:
-            rows.digest(digest)
-    return replace(hybrid, version=f"h-{digest.hexdigest()}")
+    return replace(
+        hybrid, version=f"h-{digest.hexdigest()}", item_version=f"i-{item_side.hexdigest()}"
+    )
 
 
 def _arrays(hybrid: Hybrid) -> Arrays:

@@ -21,8 +21,8 @@ from ranking.rows import Rows
 from ranking.space import CF, GRAPH, RankSpace
 from ranking.user import UserVector
 
-ITEMS, LINKS = "items", "links"
-COUNTS, FACTORS, USERS, PLACES = "counts", "factors", "users", "places"
+ITEMS = "items"
+COUNTS, FACTORS, USERS = "counts", "factors", "users"
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,9 +76,10 @@ class Hybrid:
         moments: of the content vectors c; None: scores are not standardised.
         collaborative: folds users and items in; None: there is no collaborative part.
         graph: the graph term; None: there is none.
+        graph_version: the graph whose places pi it speaks of; with any other it is silent.
+        item_version: names what an item's rank vector is made with: gate, counts, factors.
         items: what was trained of each item: "counts" [n] (N_i), "factors" [n, F] (v_i), for ease
             "users" [n, F] (x_j).
-        links: "places" [n, G] (pi_i) of the items the graph knows.
         facts: where it comes from, JSON: trained_at, interactions, ...
     """
 
@@ -89,19 +90,15 @@ class Hybrid:
     moments: Moments | None = None
     collaborative: Collaborative | None = None
     graph: GraphTerm | None = None
+    graph_version: str = ""
     items: Rows | None = field(default=None, repr=False)
-    links: Rows | None = field(default=None, repr=False)
+    item_version: str = ""
     facts: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def fusion_version(self) -> str:
         """The fusion it is made for."""
         return self.projection.fusion_version
-
-    @property
-    def is_gated(self) -> bool:
-        """Whether an item's rank vector holds more than its content."""
-        return self.items is not None or self.links is not None
 
     @property
     def weight_range(self) -> tuple[float, float]:
@@ -196,12 +193,25 @@ class Hybrid:
 
     # -- the items' side -----------------------------------------------------------------
 
+    def trained_counts(self, ids: Sequence[str]) -> NDArray[np.float64]:
+        """N_i as they were when it was trained, [n]; 0 for what was not there."""
+        if self.items is None:
+            return np.zeros(len(ids))
+        return self.items.take(COUNTS, self.items.find(ids)).astype(np.float64)
+
+    def trained_factors(self, ids: Sequence[str]) -> Matrix:
+        """v_i as they were trained, [n, F]; zeros for what was not there."""
+        if self.items is None:
+            return np.zeros((len(ids), self.space.factors), dtype=np.float32)
+        return self.items.take(FACTORS, self.items.find(ids))
+
     def rank_vectors(
         self,
         ids: Sequence[str],
         content: Matrix,
         counts: NDArray[np.float64] | None = None,
         factors: Matrix | None = None,
+        places: Matrix | None = None,
     ) -> tuple[Matrix, NDArray[np.float64]]:
         """Rank vectors of items, and their gates g, [n].
 
@@ -209,24 +219,15 @@ class Hybrid:
             content: [n, content], c_i.
             counts: [n], N_i as they are now; as they were trained where absent.
             factors: [n, F], v_i as they are now; a zero row stands for what was trained.
+            places: [n, <= G], pi_i; zeros where absent.
         """
-        count = len(ids)
-        known = np.zeros((count, self.space.factors), dtype=np.float32)
-        number = np.zeros(count)
-        if self.items is not None and self.collaborative is not None:
-            places = self.items.find(ids)
-            known = self.items.take(FACTORS, places)
-            number = self.items.take(COUNTS, places).astype(np.float64)
+        known = self.trained_factors(ids)
+        number = self.trained_counts(ids) if counts is None else counts
         if factors is not None:
             moved = np.any(factors != 0, axis=1)
             known = np.where(moved[:, None], factors, known)
-        if counts is not None:
-            number = counts
         gates = np.where(np.any(known != 0, axis=1), self.gate.gates(number), 0.0)
-        graph = None
-        if self.links is not None:
-            graph = self.links.take(PLACES, self.links.find(ids))
-        return self.space.compose(content, gates, self.gate.warm, known, graph), gates
+        return self.space.compose(content, gates, self.gate.warm, known, places), gates
 
     def check(self, fusion: FusionLike, space: RankSpace) -> None:
         """Whether it may serve this fusion in this space.
@@ -253,8 +254,6 @@ class Hybrid:
         if self.items is not None:
             row = (space.factors,)
             self.items.check(ITEMS, {COUNTS: (), FACTORS: row, USERS: row})
-        if self.links is not None:
-            self.links.check(LINKS, {PLACES: (space.graph,)})
 
 
 def untrained(fusion: FusionLike, space: RankSpace) -> Hybrid:

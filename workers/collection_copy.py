@@ -14,6 +14,7 @@ from encoders import Fusion
 from encoders.attributes import ATTRIBUTES
 from index import ItemIndex, ItemPoint, StoredItem
 from workers.collection import Active
+from workers.composing import Composer
 
 BATCH = 256
 
@@ -28,9 +29,17 @@ class Copier:
     deletion accepted later than that look finds the point in `target` and removes it there.
     """
 
-    def __init__(self, catalog: Catalog, index: ItemIndex, source: str, target: Active) -> None:
+    def __init__(
+        self,
+        catalog: Catalog,
+        index: ItemIndex,
+        composer: Composer,
+        source: str,
+        target: Active,
+    ) -> None:
         self._catalog = catalog
         self._index = index
+        self._composer = composer
         self._source = source
         self._target = target
         stored = (block.name for block in target.fusion.blocks if block.name != ATTRIBUTES)
@@ -80,8 +89,11 @@ class Copier:
         fused = _fused(self._target.fusion, items)
         if not fused:
             return
-        ranks = self._target.space.compose(np.stack([content for _, content in fused]))
-        for (item, _), rank in zip(fused, ranks, strict=True):
+        copied = [item for item, _ in fused]
+        composed = self._composer.recompose(
+            self._target, copied, np.stack([content for _, content in fused])
+        )
+        for item, rank, gate in zip(copied, *composed, strict=True):
             yield ItemPoint(
                 id=item.id,
                 version=item.version,
@@ -91,6 +103,7 @@ class Copier:
                 fingerprint=self._target.fingerprint,
                 indexed_at=item.indexed_at,
                 expires_at=item.expires_at,
+                gate=float(gate),
             )
 
 

@@ -148,4 +148,4 @@ def _fill(held: Runtime, served: CollectionRecord, record: CollectionRecord) -> 
     target = held.collections.open(record)
     held.collections.registry.put(record)
     held.collections.ensure(target)
-    return Copier(held.catalog, held.index, served.collection, target).all()
+    return Copier(held.catalog, held.index, held.composer, served.collection, target).all()

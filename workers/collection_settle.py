@@ -86,7 +86,7 @@ def settle_alone(held: Runtime, dispatch: Dispatch) -> Settled:
         alike = source is not None and source.encoders == goal.encoders
         copier = None
         if goal.copied and alike:
-            copier = Copier(held.catalog, index, serving, target)
+            copier = Copier(held.catalog, index, held.composer, serving, target)
         progress = _Completion(held.catalog, index, serving, goal, copier, dispatch).run()
         if progress is not None:
             log.info("collection_filling", **_fields(progress))

@@ -43,6 +43,7 @@ from workers.isolation import Isolation
 
 if TYPE_CHECKING:
     from workers.collection import Active, Collections
+    from workers.composing import Composer
     from workers.fetch import MediaFetcher
     from workers.fetch_types import MediaKind
 
@@ -90,6 +91,7 @@ class Pipeline:
         encoders: Encoders,
         fetcher: MediaFetcher,
         collections: Collections,
+        composer: Composer,
         isolation: Isolation,
         alias: str,
         max_attempts: int,
@@ -99,6 +101,7 @@ class Pipeline:
         self._encoders = encoders
         self._fetcher = fetcher
         self._collections = collections
+        self._composer = composer
         self._isolation = isolation
         self._ghosts = Ghosts(catalog, index, alias)
         self._max_attempts = max_attempts
@@ -247,7 +250,7 @@ class Pipeline:
             works = [work for work in works if work.outcome is None]
         if not works:
             return {}
-        ranks = active.space.compose(np.stack(fused))
+        composed = self._composer.compose(active, [work.item for work in works], np.stack(fused))
         now = time.time()
         return {
             work.pair.id: ItemPoint(
@@ -259,8 +262,9 @@ class Pipeline:
                 fingerprint=active.fingerprint,
                 indexed_at=now,
                 expires_at=work.item.expires_at.timestamp() if work.item.expires_at else None,
+                gate=float(gate),
             )
-            for work, vector in zip(works, ranks, strict=True)
+            for work, vector, gate in zip(works, *composed, strict=True)
         }
 
     def _fuse_each(self, works: Sequence[Work], active: Active) -> list[Vector]:

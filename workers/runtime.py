@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from encoders import Encoders
     from index import ItemIndex
     from workers.collection import Collections
+    from workers.composing import Composer
     from workers.fetch import MediaFetcher
     from workers.pipeline import Pipeline
 
@@ -28,6 +29,7 @@ class Runtime:
     encoders: Encoders
     fetcher: MediaFetcher
     collections: Collections
+    composer: Composer
     pipeline: Pipeline
 
     def check(self) -> None:
@@ -75,6 +77,7 @@ def assemble(chosen: Settings, encoders: Encoders) -> Runtime:
     from encoders import FusionStore
     from index import ItemIndex
     from workers.collection import Collections
+    from workers.composing import Composer
     from workers.fetch import MediaFetcher
     from workers.isolation import Isolation
     from workers.pipeline import Pipeline
@@ -89,17 +92,19 @@ def assemble(chosen: Settings, encoders: Encoders) -> Runtime:
         encoders.dims,
         FusionStore(chosen.folder("artifacts") / "fusion"),
     )
+    composer = Composer(chosen, catalog, index)
     pipeline = Pipeline(
         catalog=catalog,
         index=index,
         encoders=encoders,
         fetcher=fetcher,
         collections=collections,
+        composer=composer,
         isolation=Isolation(),
         alias=chosen.index.alias,
         max_attempts=chosen.worker.max_attempts,
     )
-    return Runtime(chosen, catalog, index, encoders, fetcher, collections, pipeline)
+    return Runtime(chosen, catalog, index, encoders, fetcher, collections, composer, pipeline)
 
 
 _lock = threading.Lock()

@@ -20,6 +20,7 @@ from encoders import Fusion, ItemInputs
 from index import ItemIndex
 from ranking import RankSpace, rank_space
 from tests.fixtures.worker import DIM, HashEncoders
+from workers.composing import Composer
 from workers.isolation import Isolation
 from workers.pipeline import Pipeline
 
@@ -122,6 +123,7 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
         encoders=encoders,
         fetcher=shelf,
         collections=collections,
+        composer=Composer(settings, catalog, index),
         isolation=Isolation(),
         alias="items",
         max_attempts=3,
