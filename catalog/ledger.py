@@ -324,3 +324,8 @@ class Catalog:
         """Interactions stored for each id, 0 included."""
         with self._database.reading() as connection:
             return reading.interaction_counts(connection, ids)
+
+    def latest_taken(self, limit: int) -> list[tuple[str, str]]:
+        """(user, item) of the interactions that arrived last, newest first."""
+        with self._database.reading() as connection:
+            return reading.latest_taken(connection, limit)

@@ -40,6 +40,11 @@ SEEN_AMONG = (
     .where(DID.user_id == bindparam("key"), DID.item_id.in_(bindparam("ids", expanding=True)))
     .distinct()
 )
+LATEST_TAKEN = (
+    select(DID.user_id, DID.item_id)
+    .order_by(DID.arrival.desc(), DID.event_id.desc())
+    .limit(bindparam("most"))
+)
 INTERACTION_COUNTS = (
     select(DID.item_id, func.count())
     .where(DID.item_id.in_(bindparam("ids", expanding=True)))
@@ -127,3 +132,8 @@ def interaction_counts(connection: Connection, ids: Collection[str]) -> dict[str
     """See Catalog.interaction_counts."""
     found = {str(row[0]): int(row[1]) for row in rows_of(connection, INTERACTION_COUNTS, set(ids))}
     return {key: found.get(key, 0) for key in ids}
+
+
+def latest_taken(connection: Connection, limit: int) -> list[tuple[str, str]]:
+    """See Catalog.latest_taken."""
+    return [(str(row[0]), str(row[1])) for row in connection.execute(LATEST_TAKEN, {"most": limit})]

@@ -178,19 +178,24 @@ class Belief:
         return np.asarray(known * taken / (self.variances + NOISE))
 
 
-def prior_belief(taste: Taste, items: Matrix, scores: Reals | None) -> Belief:
+def covariance_of(taste: Taste, items: Matrix) -> Reals:
+    """K = C S C^T: [n, n] float64 of items with content vectors [n, d] float32."""
+    content = items.astype(np.float64)
+    return np.asarray(content @ taste.covariance @ content.T)
+
+
+def prior_belief(taste: Taste, covariance: Reals, scores: Reals | None) -> Belief:
     """The belief before any answer.
 
     Args:
-        items: [n, d] float32, content vectors.
+        covariance: [n, n] of `covariance_of`.
         scores: [n], what ranks the items so far, on any scale; None where nothing does.
     """
-    content = items.astype(np.float64)
-    means = np.full(len(items), taste.rate)
+    means = np.full(len(covariance), taste.rate)
     deviation = 0.0 if scores is None else float(np.std(scores))
     if scores is not None and deviation > TINY:
         means = means + (scores - float(np.mean(scores))) * (taste.spread / deviation)
-    return Belief(means, content @ taste.covariance @ content.T)
+    return Belief(means, covariance)
 
 
 def questions(belief: Belief, known: Reals, count: int, never: Collection[int] = ()) -> list[int]:

@@ -14,6 +14,7 @@ from ranking.onboarding import (
     NOISE,
     Answer,
     answered,
+    covariance_of,
     learn_taste,
     no_taste,
     prior_belief,
@@ -33,6 +34,10 @@ def catalogue(seed, items=30, dim=6, people=40):
     return content, taken, random
 
 
+def believed(taste, content, scores=None):
+    return prior_belief(taste, covariance_of(taste, content), scores)
+
+
 def ask_all(belief, known, said, count=5):
     """Ask one at a time; the items in order and the belief at the end."""
     asked, beliefs = [], [belief]
@@ -48,7 +53,7 @@ def ask_all(belief, known, said, count=5):
 @given(seed=SEEDS, said=st.lists(SAID, min_size=1, max_size=8))
 def test_no_item_is_asked_twice_and_every_answer_makes_the_belief_surer(seed, said) -> None:
     content, taken, random = catalogue(seed)
-    belief = prior_belief(learn_taste(content, taken), content, random.normal(size=len(content)))
+    belief = believed(learn_taste(content, taken), content, random.normal(size=len(content)))
     known = random.uniform(0, 1, len(content))
     asked, beliefs = ask_all(belief, known, said, len(said))
     assert len(set(asked)) == len(asked)
@@ -64,7 +69,7 @@ def test_no_item_is_asked_twice_and_every_answer_makes_the_belief_surer(seed, sa
 def test_a_liked_item_rises_a_disliked_one_falls_and_their_neighbours_with_them(seed, item) -> None:
     content, taken, _ = catalogue(seed)
     taste = learn_taste(content, taken)
-    belief = prior_belief(taste, content, None)
+    belief = believed(taste, content)
     up, down = belief.after(item, Answer.of(True)), belief.after(item, Answer.of(False))
     assert up.means[item] > belief.means[item] > down.means[item]
     near = np.argmax(np.delete(belief.covariance[item], item))
@@ -78,7 +83,7 @@ def test_a_liked_item_rises_a_disliked_one_falls_and_their_neighbours_with_them(
 def test_answer_by_answer_or_all_at_once_in_content_space_it_is_the_same_belief(seed, said) -> None:
     content, taken, random = catalogue(seed)
     taste = learn_taste(content, taken)
-    belief = prior_belief(taste, content, random.normal(size=len(content)))
+    belief = believed(taste, content, random.normal(size=len(content)))
     items = random.permutation(len(content))[: len(said)]
     after = belief
     for item, liked in zip(items, said, strict=True):
@@ -93,7 +98,7 @@ def test_conditioning_agrees_with_a_gaussian_process_of_another_library() -> Non
 
     content, _, _ = catalogue(3)
     taste = no_taste(content.shape[1])
-    belief = prior_belief(taste, content, None)
+    belief = believed(taste, content)
     said = {4: True, 9: False, 17: True}
     for item, liked in said.items():
         belief = belief.after(item, Answer.of(liked))
@@ -109,7 +114,7 @@ def test_conditioning_agrees_with_a_gaussian_process_of_another_library() -> Non
 
 def test_the_first_question_is_the_one_that_takes_most_variance_off() -> None:
     content, taken, random = catalogue(5)
-    belief = prior_belief(learn_taste(content, taken), content, random.normal(size=len(content)))
+    belief = believed(learn_taste(content, taken), content, random.normal(size=len(content)))
     known = np.ones(len(content))
     best = belief.best()
     taken_off = [
@@ -122,7 +127,7 @@ def test_the_first_question_is_the_one_that_takes_most_variance_off() -> None:
 
 def test_what_nobody_knows_is_not_asked_about() -> None:
     content, taken, _ = catalogue(12)
-    belief = prior_belief(learn_taste(content, taken), content, None)
+    belief = believed(learn_taste(content, taken), content)
     first, *_ = questions(belief, np.ones(len(content)), 1)
     known = np.ones(len(content))
     known[first] = 0.0
@@ -132,14 +137,14 @@ def test_what_nobody_knows_is_not_asked_about() -> None:
 def test_of_two_copies_only_one_is_asked() -> None:
     content, taken, _ = catalogue(8)
     doubled = np.concatenate([content, content])
-    belief = prior_belief(learn_taste(content, taken), doubled, None)
+    belief = believed(learn_taste(content, taken), doubled)
     asked = questions(belief, np.ones(len(doubled)), 5)
     assert len({item % len(content) for item in asked}) == 5
 
 
 def test_what_was_asked_or_may_not_be_asked_is_not_and_a_small_catalogue_runs_out() -> None:
     content, taken, _ = catalogue(9, items=4)
-    belief = prior_belief(learn_taste(content, taken), content, None)
+    belief = believed(learn_taste(content, taken), content)
     assert set(questions(belief, np.ones(4), 10, never=[1])) == {0, 2, 3}
     assert questions(belief, np.ones(4), 3, never=range(4)) == []
 
@@ -163,7 +168,7 @@ def test_taste_finds_what_people_differ_by() -> None:
     values, vectors = np.linalg.eigh(taste.covariance)
     assert abs(vectors[0, -1]) > 0.95
     assert values[-1] > 5 * values[-2]
-    belief = prior_belief(taste, content, None)
+    belief = believed(taste, content)
     (first,) = questions(belief, np.ones(200), 1)
     assert abs(content[first, 0]) > 0.5
     after = belief.after(first, Answer.of(True))
@@ -173,6 +178,6 @@ def test_taste_finds_what_people_differ_by() -> None:
 @pytest.mark.parametrize("liked", [True, False, None])
 def test_an_answer_that_is_expected_moves_nothing(liked) -> None:
     content, taken, _ = catalogue(11)
-    belief = prior_belief(learn_taste(content, taken), content, None)
+    belief = believed(learn_taste(content, taken), content)
     expected = belief.after(3, Answer(float(belief.means[3]), Answer.of(liked).noise))
     assert np.allclose(expected.means, belief.means)
