@@ -1,1 +1,1 @@
-"""The harness: public data, protocols, metrics, methods, and the report of `firstlight evaluate`."""
+"""The harness of `firstlight evaluate`: data sets, protocols, metrics, methods, the report."""
