@@ -173,9 +173,17 @@ class Hybrid:
             return None
         if side.method == "als":
             return side.fold_in(self.space.factors_of(ranks), weights)
-        if self.items is None or USERS not in self.items.arrays:
+        return self.fold_in_trained(ids, weights)
+
+    def fold_in_trained(self, ids: Sequence[str], weights: ArrayLike) -> Vector | None:
+        """As `fold_in`, from what was trained of the items instead of what is stored of them."""
+        side = self.collaborative
+        if side is None or self.items is None or not ids:
             return None
-        return side.fold_in(self.items.take(USERS, self.items.find(ids)), weights)
+        name = FACTORS if side.method == "als" else USERS
+        if name not in self.items.arrays:
+            return None
+        return side.fold_in(self.items.take(name, self.items.find(ids)), weights)
 
     def graph_profile(self, ranks: Matrix, weights: ArrayLike) -> Vector | None:
         """pi_u: the weighted mean of the history's places in the graph, [G] float32.

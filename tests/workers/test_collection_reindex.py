@@ -30,7 +30,9 @@ def test_everything_is_encoded_again_into_a_new_collection(shop: Shop) -> None:
     assert begun.settled.goal is None
     after = shop.held.collections.active()
     assert after.fusion.version == before.fusion.version
-    assert after.fingerprint == collection_fingerprint("topics", f"{before.fusion.version}#2")
+    assert after.fingerprint == collection_fingerprint(
+        "topics", f"{before.fusion.version}+f128g64#2"
+    )
     assert shop.held.index.serving() == begun.collection == after.collection
     assert shop.collections() == {before.collection, after.collection}
     shop.check()
