@@ -248,6 +248,12 @@ class RankingSettings(Group):
     graph_dim: int = Field(
         64, ge=1, description="Numbers of an item's place in the graph, of new collections."
     )
+    train_every_s: float = Field(
+        21_600.0, ge=0, description="How often training looks for new interactions; 0: never."
+    )
+    refresh_every_s: float = Field(
+        10.0, gt=0, description="How often items that people took are counted and folded in."
+    )
     prompt_history: int = Field(
         0,
         ge=0,

@@ -106,6 +106,7 @@ def named(hybrid: Hybrid) -> Hybrid:
         digest.update(repr((side.method, side.regularization, side.alpha)).encode())
     if hybrid.graph is not None:
         digest.update(repr((hybrid.graph.beta, hybrid.graph_version)).encode())
+    digest.update(json.dumps(dict(hybrid.facts), sort_keys=True).encode())
     for name, array in sorted(_arrays(hybrid).items()):
         digest.update(name.encode())
         digest.update(array.tobytes())

@@ -95,6 +95,15 @@ class HybridStore:
         """Every hybrid on disk, for going back."""
         return sorted(path.parent.name for path in self._folder.glob(f"[!.]*/{PROJECTION_FILE}"))
 
+    def keep_only(self, hybrid: Hybrid, fusion: FusionLike) -> None:
+        """Remove every other hybrid, of any fusion: what a forgotten user left in them."""
+        for path in self._folder.glob(f"[!.]*/{PROJECTION_FILE}"):
+            if path.parent.name != hybrid.version:
+                shutil.rmtree(path.parent, ignore_errors=True)
+        for pointer in self._folder.glob("current-*.json"):
+            if pointer != self._pointer(fusion.version):
+                pointer.unlink(missing_ok=True)
+
     def _retire(self) -> None:
         """Forget all but the newest, and what was left half written by somebody who was killed."""
         serving = {self._pointed(path) for path in self._folder.glob("current-*.json")}

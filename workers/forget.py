@@ -1,0 +1,96 @@
+"""Forgetting users: what was learned from them is taken off, exactly."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from catalog import Catalog
+from domain.errors import RejectedError
+from domain.log import logger
+from domain.settings import Settings
+from index import ItemIndex
+from workers.learning import Learning, with_matrices
+
+PAGE = 1_000
+
+log = logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class ForgottenPart:
+    """What was learned of a user, and is gone.
+
+    Attributes:
+        interactions: (user, item) pairs whose part of A was subtracted.
+        items: items whose N_i and v_i are counted and folded in anew by the next refresh.
+        projection: the version that serves now, solved without the user; empty where nothing of
+            the user was in it.
+    """
+
+    interactions: int = 0
+    items: int = 0
+    projection: str = ""
+
+
+def forget_user(settings: Settings, index: ItemIndex, user_id: str) -> ForgottenPart:
+    """Take a user out of what was learned. Call it once the ledger has deleted them.
+
+    A is solved again from the sums without the user: equal to a training without them at the
+    same item vectors and the same popularity. Hybrids that were kept for going back are removed.
+    A user who was not learned from costs a look into one small file.
+
+    Raises:
+        RetryableError: the index does not answer, or the sums are locked for long; the next
+            training forgets the user all the same (`forget_erased`).
+    """
+    return forget_users(Learning(settings, index), [user_id])
+
+
+def forget_users(learning: Learning, users: Sequence[str]) -> ForgottenPart:
+    """See forget_user."""
+    with learning.publishing():
+        active = learning.served()
+        if active is None:
+            return ForgottenPart()
+        hybrid = learning.hybrids.current(active.fusion, active.space)
+        sums = learning.sums_of(hybrid)
+        known = [user for user in users if sums is not None and sums.has(user)]
+        if sums is None or not known:
+            return ForgottenPart()
+        before = sums.totals()
+        items = sums.replace(active.fusion.blocks, sums.without(sums.layout(), known))
+        after = sums.totals()
+        made = with_matrices(hybrid, active.fusion, sums.solve(active.fusion.blocks))
+        learning.hybrids.publish(made, active.fusion)
+        learning.hybrids.keep_only(made, active.fusion)
+        learning.touched.add(items)
+        log.info("users_forgotten", users=before[0] - after[0], interactions=before[1] - after[1])
+        return ForgottenPart(before[1] - after[1], len(items), made.version)
+
+
+def forget_erased(learning: Learning, catalog: Catalog) -> int:
+    """Forget whoever the ledger deleted since the last look: a process may have died between the
+    two. How many that were.
+
+    Raises:
+        RetryableError: the ledger or the index does not answer.
+    """
+    active = learning.served()
+    if active is None:
+        return 0
+    sums = learning.sums_of(learning.hybrids.current(active.fusion, active.space))
+    if sums is None:
+        return 0
+    forgotten = 0
+    try:
+        marks = sums.marks()
+        while page := catalog.erased_users(marks.erased_at, marks.erased_id, PAGE):
+            # One that came back since is learned from again as soon as they do something.
+            part = forget_users(learning, [user for user, _ in page])
+            forgotten += part.interactions > 0
+            marks = marks.erased(*page[-1])
+            sums.mark(marks)
+    except RejectedError as error:
+        log.error("not_forgotten", reason=str(error))
+    return forgotten

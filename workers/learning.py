@@ -1,0 +1,93 @@
+"""The hybrid that is being changed: who may, and where the parts of it lie."""
+
+from __future__ import annotations
+
+import fcntl
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+from domain.errors import RejectedError
+from domain.settings import Settings
+from domain.vectors import Matrix
+from encoders import Fusion, FusionStore
+from index import ItemIndex
+from ranking import Hybrid, HybridStore, named, projection
+from workers.collection import Active, opened, registry_of
+from workers.collection_registry import BusyError
+from workers.sums import Sums, SumsStore
+from workers.touched import Touched
+
+
+class Learning:
+    """The artifacts that learning reads and writes, for one installation. Loads no model."""
+
+    def __init__(self, settings: Settings, index: ItemIndex) -> None:
+        artifacts = settings.folder("artifacts")
+        self._index = index
+        self._registry = registry_of(settings)
+        self._fusions = FusionStore(artifacts / "fusion")
+        self._folder = artifacts / "training"
+        self.hybrids = HybridStore(artifacts / "hybrid")
+        self.sums = SumsStore(artifacts / "sums")
+        self.touched = Touched(artifacts / "touched")
+
+    def served(self) -> Active | None:
+        """The collection that is served, None before the first. Raises RetryableError."""
+        serving = self._index.serving()
+        record = self._registry.get(serving) if serving is not None else None
+        return None if record is None else opened(record, self._fusions)
+
+    def sums_of(self, hybrid: Hybrid) -> Sums | None:
+        """The sums that its A was solved from; None where there are none."""
+        return self.sums.open(hybrid.facts.get("sums"))
+
+    @contextmanager
+    def training(self) -> Iterator[None]:
+        """One training at a time, over all processes on this data directory.
+
+        Raises:
+            BusyError: another one is at it.
+        """
+        with self._lock("training", fcntl.LOCK_NB) as mine:
+            if not mine:
+                raise BusyError(
+                    "a training is under way", remedy="wait for it to end: its log says when"
+                )
+            yield
+
+    @contextmanager
+    def publishing(self) -> Iterator[None]:
+        """Whoever replaces the hybrid by another made from it is alone meanwhile; short."""
+        with self._lock("publishing", 0):
+            yield
+
+    @contextmanager
+    def _lock(self, name: str, how: int) -> Iterator[bool]:
+        self._folder.mkdir(parents=True, exist_ok=True)
+        path: Path = self._folder / f"{name}.lock"
+        with path.open("ab") as held:
+            try:
+                fcntl.flock(held, fcntl.LOCK_EX | how)
+            except OSError:
+                yield False
+                return
+            yield True
+
+
+def with_matrices(hybrid: Hybrid, fusion: Fusion, matrices: dict[str, Matrix]) -> Hybrid:
+    """The same with another A.
+
+    Raises:
+        RejectedError: a matrix has a wrong shape or holds NaN or infinity.
+    """
+    facts = {**hybrid.facts, "solved": int(hybrid.facts.get("solved", 0)) + 1}
+    return named(replace(hybrid, projection=projection(fusion, matrices), facts=facts))
+
+
+def nothing_served() -> RejectedError:
+    """There is nothing to learn about yet."""
+    return RejectedError(
+        "nothing is indexed yet", remedy="publish items and wait until they are indexed"
+    )

@@ -1,0 +1,323 @@
+"""`firstlight train`: from who took what to the hybrid that serves.
+
+A whole training reads everything and chooses penalties anew; an update adds what came since to
+the sums and solves A again. Either way nothing that serves is touched before the last step, one
+rename of a pointer; killed before that, everything is as it was, and killed after it the
+refresher finishes the points.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from catalog import Catalog
+from domain.errors import RejectedError
+from domain.log import logger
+from domain.vectors import RANK, Matrix
+from ranking import Hybrid, Moments, Projection, named, prior, projection
+from ranking.training import LEAST_INTERACTIONS, TrainingData, fit_projection
+from workers.collaborate import als
+from workers.collection import Active
+from workers.forget import forget_erased
+from workers.interactions import Interactions, from_file, from_ledger, of_users
+from workers.learning import Learning, nothing_served, with_matrices
+from workers.people import profiles_of
+from workers.refresh import Refresher
+from workers.sums import People, Sums, Watermarks
+
+if TYPE_CHECKING:
+    from workers.runtime import Runtime
+
+USERS_AT_ONCE = 1_000
+PAGE = 20_000
+
+ITEMS_GREW, INTERACTIONS_GREW = 1.1, 1.2
+"""With so many times the items or the interactions of the last whole training there is another."""
+
+DUE_SHARE, DUE_LEAST = 0.01, 50
+"""Training by itself is worth it when so many interactions came since."""
+
+log = logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """What came of it.
+
+    Attributes:
+        version: the hybrid that serves.
+        whole: everything was learned anew; False: what came since was added.
+        users, items, interactions: learned from.
+        left_out: what was not, by reason.
+        rewritten: points whose rank vectors changed.
+        seconds: by stage.
+        report: what was chosen, and on what grounds.
+    """
+
+    version: str
+    whole: bool
+    users: int
+    items: int
+    interactions: int
+    left_out: dict[str, int]
+    rewritten: int
+    seconds: dict[str, float]
+    report: dict[str, Any] = field(default_factory=dict)
+
+
+def train(
+    held: Runtime,
+    *,
+    file: Path | None = None,
+    known: Mapping[str, Matrix] | None = None,
+    whole: bool = False,
+) -> Trained:
+    """Learn, publish, and rewrite what changed.
+
+    Args:
+        file: CSV of interactions, instead of the ledger's.
+        known: A0 to shrink toward, by part; by default the fusion's own prior.
+        whole: learn everything anew, also where an update would do.
+
+    Raises:
+        RejectedError: nothing is indexed, too few interactions, another training is under way.
+            What served goes on serving.
+        RetryableError: the ledger, the index or an encoder does not answer.
+    """
+    learning = Learning(held.settings, held.index)
+    with learning.training():
+        active = learning.served()
+        if active is None:
+            raise nothing_served()
+        hybrid = learning.hybrids.current(active.fusion, active.space)
+        sums = learning.sums_of(hybrid)
+        if whole or file is not None or known is not None or sums is None:
+            return _Whole(held, learning, active, hybrid).run(file, known)
+        if _outgrown(held, active, hybrid, sums):
+            return _Whole(held, learning, active, hybrid).run(None, None)
+        return _updated(held, learning, active, sums)
+
+
+def is_due(held: Runtime) -> bool:
+    """Whether enough came since the last training for another one. Raises RetryableError."""
+    learning = Learning(held.settings, held.index)
+    active = learning.served()
+    if active is None:
+        return False
+    total = held.catalog.interaction_total()
+    facts = learning.hybrids.current(active.fusion, active.space).facts
+    if facts.get("source") == "files":
+        return False
+    before = int(facts.get("read", 0))
+    return total >= LEAST_INTERACTIONS and abs(total - before) >= max(DUE_LEAST, DUE_SHARE * before)
+
+
+def transferred(path: Path, active: Active) -> dict[str, Matrix]:
+    """A that was trained on another catalogue with the same encoders and fusion, as a prior.
+
+    Args:
+        path: the folder of a hybrid or a projection.
+
+    Raises:
+        RejectedError: it cannot be read, or speaks of other vectors.
+    """
+    return dict(Projection.load(path, active.fusion).matrices)
+
+
+class _Whole:
+    """Everything learned anew."""
+
+    def __init__(self, held: Runtime, learning: Learning, active: Active, before: Hybrid) -> None:
+        self._held = held
+        self._learning = learning
+        self._active = active
+        self._before = before
+        self._seconds: dict[str, float] = {}
+        self._at = time.perf_counter()
+
+    def run(self, file: Path | None, known: Mapping[str, Matrix] | None) -> Trained:
+        held, active = self._held, self._active
+        marks = _last_erased(held.catalog)
+        ids, content = _items(held, active)
+        rows = {item_id: at for at, item_id in enumerate(ids)}
+        read = from_file(file, rows) if file is not None else from_ledger(held.catalog, rows)
+        self._stage("read")
+        if read.matrix.nnz < LEAST_INTERACTIONS:
+            raise RejectedError(
+                f"{read.matrix.nnz} interactions with indexed items, training needs"
+                f" {LEAST_INTERACTIONS}",
+                remedy="publish more; until then what serves goes on serving",
+            )
+        settings = held.settings.ranking
+        profiles = profiles_of(held.catalog, held.encoders, settings, read.users)
+        self._stage("profiles")
+        data = TrainingData(
+            active.fusion.blocks, content, read.matrix, profiles, settings.profile_weight_k0
+        )
+        first = dict(known or prior(active.fusion).matrices)
+        fitted = fit_projection(data, first)
+        self._stage("projection")
+        learned = als(ids, read.matrix, active.space, self._before)
+        self._stage("factors")
+        name = self._learning.sums.create(
+            ids,
+            content,
+            People(read.users, read.matrix, profiles),
+            fitted.statistics,
+            fitted.gram,
+            fitted.setting.ridge,
+            first,
+            replace(marks, cursor=read.cursor),
+        )
+        report = {"projection": fitted.report(), "collaborative": learned.report}
+        made = named(
+            Hybrid(
+                version="",
+                projection=projection(active.fusion, fitted.matrices),
+                space=active.space,
+                gate=learned.gate,
+                moments=Moments.of(content),
+                collaborative=learned.collaborative,
+                graph=self._before.graph,
+                graph_version=self._before.graph_version,
+                items=learned.items,
+                facts={
+                    "sums": name,
+                    "source": "ledger" if file is None else "files",
+                    "cursor": list(read.cursor) if read.cursor else None,
+                    "read": read.read,
+                    "trained_at": time.time(),
+                    "report": report,
+                },
+            )
+        )
+        with self._learning.publishing():
+            self._learning.hybrids.publish(made, active.fusion)
+            self._learning.sums.keep_only(name)
+        self._stage("publish")
+        return _finished(
+            held, self._learning, read.left_out.counts(), self._seconds, report, whole=True
+        )
+
+    def _stage(self, name: str) -> None:
+        now = time.perf_counter()
+        self._seconds[name] = round(now - self._at, 3)
+        self._at = now
+
+
+def _updated(held: Runtime, learning: Learning, active: Active, sums: Sums) -> Trained:
+    """What came since the last training added; the old users are not looked at."""
+    started = time.perf_counter()
+    marks, total = sums.marks(), 0
+    cursor, changed = marks.cursor, dict[str, None]()
+    if cursor is not None:
+        while page := held.catalog.interactions(cursor, PAGE):
+            changed |= dict.fromkeys(one.user for one in page)
+            cursor = page[-1].cursor
+            total += len(page)
+    read = time.perf_counter()
+    for users in _parts(list(changed)):
+        sums.replace(active.fusion.blocks, _people(held, sums, users))
+    sums.mark(replace(marks, cursor=cursor))
+    with learning.publishing():
+        hybrid = learning.hybrids.current(active.fusion, active.space)
+        seen = {**hybrid.facts, "read": int(hybrid.facts.get("read", 0)) + total}
+        made = with_matrices(
+            replace(hybrid, facts=seen), active.fusion, sums.solve(active.fusion.blocks)
+        )
+        learning.hybrids.publish(made, active.fusion)
+    seconds = {"read": read - started, "projection": time.perf_counter() - read}
+    rounded = {name: round(value, 3) for name, value in seconds.items()}
+    return _finished(held, learning, {}, rounded, {"changed_users": len(changed)}, whole=False)
+
+
+def _finished(
+    held: Runtime,
+    learning: Learning,
+    left_out: dict[str, int],
+    seconds: dict[str, float],
+    report: dict[str, Any],
+    *,
+    whole: bool,
+) -> Trained:
+    """The rest: whoever was deleted meanwhile is forgotten, and points are rewritten."""
+    forget_erased(learning, held.catalog)
+    started = time.perf_counter()
+    refreshed = Refresher.of(held).all()
+    seconds["rewrite"] = round(time.perf_counter() - started, 3)
+    active = learning.served()
+    assert active is not None
+    hybrid = learning.hybrids.current(active.fusion, active.space)
+    sums = learning.sums_of(hybrid)
+    users, interactions = sums.totals() if sums is not None else (0, 0)
+    trained = Trained(
+        version=hybrid.version,
+        whole=whole,
+        users=users,
+        items=sums.item_count() if sums is not None else 0,
+        interactions=interactions,
+        left_out=left_out,
+        rewritten=refreshed.rewritten,
+        seconds=seconds,
+        report=report,
+    )
+    log.info(
+        "trained",
+        hybrid=trained.version,
+        whole=whole,
+        users=users,
+        interactions=interactions,
+        rewritten=trained.rewritten,
+        left_out=left_out,
+    )
+    return trained
+
+
+def _people(held: Runtime, sums: Sums, users: Sequence[str]) -> People:
+    """What these users add now, by the ledger."""
+    taken = held.catalog.taken_by(users)
+    places = sums.places(list({one.item for one in taken}))
+    found: Interactions = of_users(users, taken, places, sums.item_count())
+    said = profiles_of(held.catalog, held.encoders, held.settings.ranking, users)
+    nothing = sums.without(sums.layout(), users).profiles
+    return People(
+        users, found.matrix, {part: said.get(part, zeros) for part, zeros in nothing.items()}
+    )
+
+
+def _outgrown(held: Runtime, active: Active, hybrid: Hybrid, sums: Sums) -> bool:
+    """Whether what was learned from is only a part of what there is now."""
+    items = held.index.count(active.collection)
+    if items > ITEMS_GREW * sums.item_count():
+        return True
+    first = hybrid.facts.get("report", {}).get("projection", {}).get("interactions", 0)
+    return sums.totals()[1] > INTERACTIONS_GREW * max(int(first), 1)
+
+
+def _items(held: Runtime, active: Active) -> tuple[list[str], Matrix]:
+    ids: list[str] = []
+    parts: list[Matrix] = []
+    for batch in held.index.scroll(active.collection, with_vectors=[RANK]):
+        ids += [item.id for item in batch]
+        ranks = np.stack([item.vectors[RANK] for item in batch])
+        parts.append(active.space.content_of(ranks))
+    if not parts:
+        raise nothing_served()
+    return ids, np.concatenate(parts)
+
+
+def _last_erased(catalog: Catalog) -> Watermarks:
+    marks = Watermarks(None)
+    while page := catalog.erased_users(marks.erased_at, marks.erased_id, PAGE):
+        marks = marks.erased(*page[-1])
+    return marks
+
+
+def _parts(users: list[str]) -> Iterator[list[str]]:
+    return (users[start : start + USERS_AT_ONCE] for start in range(0, len(users), USERS_AT_ONCE))
