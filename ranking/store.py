@@ -91,6 +91,10 @@ class HybridStore:
         self._point(fusion.version, hybrid.version)
         self._retire()
 
+    def is_published(self, fusion: FusionLike) -> bool:
+        """Whether anything but the prior serves this fusion."""
+        return _stamp(self._pointer(fusion.version)) is not None
+
     def versions(self) -> list[str]:
         """Every hybrid on disk, for going back."""
         return sorted(path.parent.name for path in self._folder.glob(f"[!.]*/{PROJECTION_FILE}"))

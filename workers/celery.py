@@ -63,6 +63,8 @@ def configuration(chosen: Settings) -> dict[str, Any]:
         "task_create_missing_queues": True,
         "task_routes": {
             "firstlight.fit_fusion": {"queue": "train"},
+            "firstlight.train": {"queue": "train"},
+            "firstlight.refresh_all": {"queue": "train"},
             "firstlight.reindex": {"queue": "train"},
         },
         "worker_pool": "threads",
@@ -73,15 +75,28 @@ def configuration(chosen: Settings) -> dict[str, Any]:
         "worker_hijack_root_logger": False,
         "worker_redirect_stdouts": False,
         "beat_scheduler": "celery.beat:Scheduler",
-        "beat_schedule": {
-            "reconcile": {
-                "task": "firstlight.reconcile",
-                "schedule": worker.reconcile_every_s,
-                "options": {"expires": max(worker.reconcile_every_s, 1.0)},
-            }
-        },
+        "beat_schedule": _schedule(chosen),
         "imports": ["workers.tasks"],
         "timezone": "UTC",
+    }
+
+
+def _schedule(chosen: Settings) -> dict[str, Any]:
+    """What beat sends; a message that nobody took by the time of the next one expires."""
+    every_s = {
+        "reconcile": ("firstlight.reconcile", chosen.worker.reconcile_every_s, ()),
+        "refresh": ("firstlight.refresh", chosen.ranking.refresh_every_s, ()),
+        "train": ("firstlight.train", chosen.ranking.train_every_s, (True,)),
+    }
+    return {
+        name: {
+            "task": task,
+            "schedule": seconds,
+            "args": arguments,
+            "options": {"expires": max(seconds, 1.0)},
+        }
+        for name, (task, seconds, arguments) in every_s.items()
+        if seconds
     }
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,6 +12,7 @@ from domain.errors import FirstlightError, RejectedError
 from domain.log import logger
 from domain.vectors import Matrix, Vector
 from encoders import Fusion
+from ranking import Moments, named, prior
 from workers.collection_copy import Copier
 from workers.collection_registry import CollectionRecord
 from workers.collection_settle import Dispatch, Settled, settle_alone
@@ -91,12 +92,35 @@ def fit_fusion(held: Runtime, dispatch: Dispatch, *, only_first: bool = False) -
             return Fit(fusion.version, served.collection, len(samples), 0, None)
         collections.fusions.add(fusion)
         record = collections.record(fusion, replaces=served.collection, copied=True)
+        raw = fusion.with_attributes(samples, attributes)
+        _carry(held, served, record, fusion.fuse_many(raw))
         copied = _fill(held, served, record)
         collections.registry.aim(record)
         log.info("fusion_fitted", fusion=fusion.version, items=len(samples), copied=copied)
         return Fit(
             fusion.version, record.collection, len(samples), copied, settle_alone(held, dispatch)
         )
+
+
+def _carry(
+    held: Runtime, served: CollectionRecord, record: CollectionRecord, content: Matrix
+) -> None:
+    """What was learned beside A (gate, factors, graph term) speaks of no fusion and goes on
+    serving; A, which does, is the prior until the next training."""
+    before, after = held.collections.open(served), held.collections.open(record)
+    old, store = held.composer.hybrid(before), held.composer.hybrids
+    same = (after.space.factors, after.space.graph) == (old.space.factors, old.space.graph)
+    if old.moments is None or not same or store.is_published(after.fusion):
+        return
+    facts = {name: old.facts[name] for name in ("source", "cursor") if name in old.facts}
+    carried = replace(
+        old,
+        projection=prior(after.fusion),
+        space=after.space,
+        moments=Moments.of(content),
+        facts={**facts, "carried_from": old.version},
+    )
+    store.publish(named(carried), after.fusion)
 
 
 def _served(held: Runtime) -> CollectionRecord:

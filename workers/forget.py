@@ -10,6 +10,8 @@ from domain.errors import RejectedError
 from domain.log import logger
 from domain.settings import Settings
 from index import ItemIndex
+from ranking import Hybrid
+from workers.collection import Active
 from workers.learning import Learning, with_matrices
 
 PAGE = 1_000
@@ -55,6 +57,7 @@ def forget_users(learning: Learning, users: Sequence[str]) -> ForgottenPart:
             return ForgottenPart()
         hybrid = learning.hybrids.current(active.fusion, active.space)
         sums = learning.sums_of(hybrid)
+        _forget_elsewhere(learning, users, hybrid, active, sums.name if sums else None)
         known = [user for user in users if sums is not None and sums.has(user)]
         if sums is None or not known:
             return ForgottenPart()
@@ -67,6 +70,16 @@ def forget_users(learning: Learning, users: Sequence[str]) -> ForgottenPart:
         learning.touched.add(items)
         log.info("users_forgotten", users=before[0] - after[0], interactions=before[1] - after[1])
         return ForgottenPart(before[1] - after[1], len(items), made.version)
+
+
+def _forget_elsewhere(
+    learning: Learning, users: Sequence[str], hybrid: Hybrid, active: Active, serving: str | None
+) -> None:
+    """Sums and hybrids of a training that serves no more are removed where they know a user."""
+    others = [one for one in learning.sums.all() if one.name != serving]
+    if any(one.has(user) for one in others for user in users):
+        learning.sums.keep_only(serving)
+        learning.hybrids.keep_only(hybrid, active.fusion)
 
 
 def forget_erased(learning: Learning, catalog: Catalog) -> int:

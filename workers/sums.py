@@ -125,6 +125,10 @@ class SumsStore:
             return None
         return Sums(self._folder / name)
 
+    def all(self) -> list[Sums]:
+        """Every training's sums that are on disk."""
+        return [Sums(path.parent) for path in sorted(self._folder.glob(f"[!.]*/{FILE}"))]
+
     def keep_only(self, name: str | None) -> None:
         """Remove all but these: what others hold of people is of no use any more."""
         for folder in self._folder.glob("*") if self._folder.is_dir() else ():

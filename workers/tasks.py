@@ -28,6 +28,9 @@ MOST_PAIRS = 64
 
 PUBLISH_RETRY_MAX_S = 60
 
+TRAIN = "firstlight.train"
+REFRESH_ALL = "firstlight.refresh_all"
+
 log = logger(__name__)
 upkeep = Upkeep()
 
@@ -91,7 +94,9 @@ def publish(
                 )
         if good:
             as_bulk = True if bulk is None and len(raws) > limits.request_events else bulk
-            accept(held.catalog, good, bulk=as_bulk)
+            accepted = accept(held.catalog, good, bulk=as_bulk)
+            if any(one.erased is not None for one in accepted):
+                default_sender().send_task("firstlight.refresh")
 
 
 def _with_id(raw: Any, event_id: str) -> Any:
@@ -133,6 +138,53 @@ def fit_fusion(only_first: bool = False) -> None:
         return
     if made is not None:
         log.info("fitted", fusion=made.fusion, collection=made.collection, items=made.items)
+        if runtime().settings.ranking.train_every_s:
+            default_sender().send_task(TRAIN, True)
+
+
+@shared_task(name=TRAIN)
+def train(only_if_due: bool = False) -> None:
+    """Learn from the ledger's interactions; what came since is added where that will do.
+
+    Args:
+        only_if_due: do nothing where little came since the last training.
+    """
+    from workers.training import is_due
+    from workers.training import train as learn
+
+    held = runtime()
+    try:
+        if not only_if_due or is_due(held):
+            learn(held)
+    except (RejectedError, RetryableError) as error:
+        log.warning("not_trained", reason=str(error))
+
+
+@shared_task(name="firstlight.refresh")
+def refresh() -> None:
+    """Forget whom the ledger deleted; count and fold in again the items that people took."""
+    from workers.forget import forget_erased
+    from workers.learning import Learning
+    from workers.refresh import Refresher
+
+    held = runtime()
+    try:
+        forget_erased(Learning(held.settings, held.index), held.catalog)
+        if Refresher.of(held).round().all_due:
+            default_sender().send_task(REFRESH_ALL)
+    except RetryableError as error:
+        log.warning("not_refreshed", reason=str(error))
+
+
+@shared_task(name=REFRESH_ALL)
+def refresh_all() -> None:
+    """Look at every item once, after a training or a graph import that was cut short of it."""
+    from workers.refresh import Refresher
+
+    try:
+        Refresher.of(runtime()).all()
+    except RetryableError as error:
+        log.warning("not_refreshed", reason=str(error))
 
 
 @shared_task(name="firstlight.reindex")

@@ -450,3 +450,34 @@ def test_what_is_ranked_for_a_user_changes_with_what_was_learned(filled: Shop) -
     hits = filled.held.index.query(served.collection, query.vector, limit=10)
     topical = [sum(map(ord, hit.id)) % 7 == 0 for hit in hits]
     assert sum(topical) >= 6
+
+
+def test_a_fit_keeps_the_gates_and_begins_again_with_the_prior(filled: Shop) -> None:
+    from workers.collection_fit import fit_fusion
+
+    train(filled.held)
+    before = gates(filled)
+    fit = fit_fusion(filled.held, filled.dispatch)
+    assert fit is not None
+    carried = hybrid_of(filled)
+    assert carried.projection.version.startswith("prior-fit-")
+    assert carried.collaborative is not None
+    assert gates(filled) == pytest.approx(before)
+    assert is_due(filled.held)
+    train(filled.held)
+    assert not hybrid_of(filled).projection.version.startswith("prior-")
+    filled.check()
+
+
+def test_a_user_forgotten_after_a_fit_is_gone_from_the_training_before_it_too(
+    filled: Shop,
+) -> None:
+    from workers.collection_fit import fit_fusion
+
+    train(filled.held)
+    fit_fusion(filled.held, filled.dispatch)
+    assert len(learning(filled).sums.all()) == 1
+    deleted(filled, "u03")
+    forget_user(filled.settings, filled.held.index, "u03")
+    assert learning(filled).sums.all() == []
+    assert learning(filled).hybrids.versions() == [hybrid_of(filled).version]
