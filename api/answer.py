@@ -125,7 +125,7 @@ class Answers:
 
     def _wish(self, space: Space, query: Query, ask: RecommendRequest) -> Wish:
         settings = self._settings
-        known = any(part != "one" for part in query.by_part)
+        known = any(part not in ("one", "graph") for part in query.by_part)
         explore = settings.explore if known else max(settings.explore, settings.explore_unknown)
         near = None
         if settings.near_duplicates and not space.fusion.version.startswith("passthrough"):

@@ -9,6 +9,7 @@ from typing import Any, Literal
 import numpy as np
 
 from api.cache import LruCache
+from api.content import nearest_by_content
 from api.examples import Example, Examples
 from api.models import Models
 from api.problems import ProblemError
@@ -21,7 +22,7 @@ from domain.errors import FirstlightError, RejectedError
 from domain.filters import Filters
 from domain.vectors import RANK, BlockMap, Vector
 from encoders import Fusion
-from index import ItemIndex
+from index import ItemIndex, Search
 from ranking import (
     Projection,
     Query,
@@ -164,15 +165,15 @@ class Explorer:
         ask: SimilarRequest | SearchRequest,
         exclude: Sequence[str] = (),
     ) -> list[dict[str, Any]]:
-        hits = self._index.query(
-            space.collection,
+        search = Search(
             widened(query, space.rank).vector,
-            limit=ask.limit,
+            ask.limit,
             filters=ask.filters or None,
             exclude=exclude,
             exact=ask.exact,
             live_at=time.time(),
         )
+        hits = nearest_by_content(self._index, space, search)
         return explained(space, query, hits, self._vectors)
 
     def _within(

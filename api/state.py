@@ -21,6 +21,7 @@ from domain.settings import Settings
 from encoders import FusionStore
 from index import ItemIndex
 from ranking import HybridStore
+from ranking.graph import GraphStore
 from workers.publish import Sender
 from workers.serving import Serving
 from workers.uploads import Uploads
@@ -90,6 +91,7 @@ def open_parts(
     spaces = Spaces(
         Serving(settings, index, FusionStore(settings.folder("artifacts") / "fusion")),
         HybridStore(settings.folder("artifacts") / "hybrid"),
+        GraphStore(settings.folder("artifacts") / "graph"),
     )
     vectors = ItemVectors(index, settings.api.item_cache)
     uploads = Uploads(settings.folder("uploads"))

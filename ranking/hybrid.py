@@ -100,9 +100,14 @@ class Hybrid:
         """The fusion it is made for."""
         return self.projection.fusion_version
 
+    def weights(self, gates: ArrayLike) -> NDArray[np.float64]:
+        """w of items with these gates, [n]."""
+        gate = np.asarray(gates, dtype=np.float64)
+        return 1.0 - gate + gate * self.gate.warm
+
     @property
     def weight_range(self) -> tuple[float, float]:
-        """Between what the weights w of content lie."""
+        """Between what the weights w of content lie, whatever the gates."""
         return (min(1.0, self.gate.warm), max(1.0, self.gate.warm))
 
     # -- the user's side -----------------------------------------------------------------
