@@ -10,7 +10,18 @@ import sys
 
 import typer
 
-from api.cli import demo, evaluate, graph, index, models, operate, processes, publish, query
+from api.cli import (
+    demo,
+    evaluate,
+    graph,
+    index,
+    models,
+    operate,
+    processes,
+    publish,
+    query,
+    train,
+)
 from api.cli.output import CODE_REJECTED, CODE_UNAVAILABLE, fail
 from domain.errors import FirstlightError, RetryableError
 from domain.log import configure_logging
@@ -23,7 +34,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for part in (processes, publish, query, operate, index, graph, models, evaluate, demo):
+for part in (processes, publish, query, operate, index, graph, train, models, evaluate, demo):
     part.register(app)
 
 
