@@ -1,0 +1,67 @@
+"""`firstlight train` on the command line."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from typer.testing import CliRunner
+
+from api.cli import app
+from domain.errors import RejectedError
+from workers import runtime
+
+if TYPE_CHECKING:
+    from tests.fixtures.shop import Shop
+
+ITEMS = [f"i{number:02}" for number in range(40)]
+
+
+@pytest.fixture
+def file(shop: Shop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A shop that the command works on, and a file of interactions."""
+    shop.publish(*ITEMS)
+    pairs = itertools.islice(itertools.product(range(12), range(0, 40, 5)), 90)
+    lines = ["user,item", *(f"u{user},i{(user + item) % 40:02}" for user, item in pairs)]
+    path = tmp_path / "interactions.csv"
+    path.write_text("\n".join([*lines, "u1,nowhere"]))
+    monkeypatch.setattr("api.cli.train.settings", lambda: shop.settings)
+    monkeypatch.setattr(runtime, "runtime", lambda: shop.held)
+    monkeypatch.setattr(runtime, "close", lambda: None)
+    return path
+
+
+def json_of(output: str) -> dict[str, Any]:
+    """The JSON after the log lines, which in a process of its own go to stderr."""
+    found: dict[str, Any] = json.loads(output[re.search(r"^\{$", output, re.M).start() :])  # type: ignore[union-attr]
+    return found
+
+
+def test_it_says_what_serves_and_what_was_left_out(file: Path) -> None:
+    found = CliRunner().invoke(app, ["train", "--from-files", str(file), "--json"])
+    assert found.exit_code == 0, found.output
+    told = json_of(found.stdout)
+    assert told["version"].startswith("h-")
+    assert (told["whole"], told["users"], told["items"]) == (True, 12, 40)
+    assert told["left_out"] == {"unknown_items": 1}
+    shown = CliRunner().invoke(app, ["train", "--from-files", str(file)])
+    assert "serves: learned anew; 90 interactions of 12 users" in " ".join(shown.output.split())
+    assert "1 unknown items" in shown.output
+
+
+def test_an_a_that_was_trained_before_may_be_the_prior(file: Path) -> None:
+    first = CliRunner().invoke(app, ["train", "--from-files", str(file), "--json"])
+    version = json_of(first.stdout)["version"]
+    again = CliRunner().invoke(
+        app, ["train", "--from-files", str(file), "--prior", version, "--json"]
+    )
+    assert again.exit_code == 0, again.output
+    assert json_of(again.stdout)["version"] != version
+    with pytest.raises(RejectedError, match="no folder and no version 'h-none'"):
+        CliRunner().invoke(
+            app, ["train", "--prior", "h-none"], catch_exceptions=False, standalone_mode=False
+        )
