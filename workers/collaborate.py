@@ -60,7 +60,6 @@ def als(
         alpha=ALPHA,
         iterations=ITERATIONS,
         random_state=seed,
-        use_cg=len(warm) > 50_000,
     )
     model.fit(taken, show_progress=False)
     factors = _wide(model.item_factors, space.factors)
