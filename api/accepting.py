@@ -7,6 +7,7 @@ from typing import Any
 
 from fastapi import Request, Response
 
+from api.forgetting import forgotten
 from api.problems import from_field_problem, invalid_fields, printable
 from api.schemas import EventsAnswer, FieldError, Receipt
 from api.state import Parts, parts_of
@@ -40,13 +41,13 @@ def _accept(parts: Parts, raws: Sequence[Any], prefix: str) -> list[Receipt]:
     return [
         _rejected(index, one, prefix)
         if isinstance(one, BadEvent)
-        else _receipt(index, next(accepted))
+        else _receipt(parts, index, next(accepted))
         for index, one in enumerate(parsed)
     ]
 
 
-def _receipt(index: int, one: Acceptance) -> Receipt:
-    return Receipt(
+def _receipt(parts: Parts, index: int, one: Acceptance) -> Receipt:
+    receipt = Receipt(
         index=index,
         status=one.status,
         event_id=one.event_id,
@@ -55,6 +56,7 @@ def _receipt(index: int, one: Acceptance) -> Receipt:
         version=one.version,
         note=one.note,
     )
+    return receipt if one.erased is None else forgotten(parts, receipt, one.erased)
 
 
 def _rejected(index: int, bad: BadEvent, prefix: str) -> Receipt:

@@ -10,7 +10,7 @@ from fastapi import FastAPI
 
 from api import auth, metrics, openapi, problems
 from api.readiness import Readiness
-from api.routes import console, events, items, operations, ranking, uploads, users
+from api.routes import console, events, items, onboarding, operations, ranking, uploads, users
 from api.state import Parts, open_parts
 from domain.settings import Settings
 
@@ -53,7 +53,7 @@ def create_app(settings: Settings, parts: Parts | None = None) -> FastAPI:
     app.state.keys = auth.Keys(settings.api)
     app.state.metrics = metrics.Metrics()
     problems.install(app)
-    for routes in (events, items, users, uploads, ranking, operations, console):
+    for routes in (events, items, users, uploads, ranking, onboarding, operations, console):
         app.include_router(routes.router)
     app.add_middleware(metrics.Middleware, measured=app.state.metrics)
     openapi.install(app)

@@ -15,9 +15,11 @@ from pydantic import BaseModel
 
 from api.schemas import (
     EventsAnswer,
+    ForgetReceipt,
     HealthAnswer,
     ItemAnswer,
     ItemsAnswer,
+    OnboardingAnswer,
     Problem,
     RankedAnswer,
     ReadyAnswer,
@@ -137,9 +139,9 @@ def get_user(user_id: str) -> Call[UserAnswer]:
     return Call("GET", _path("users", user_id), UserAnswer)
 
 
-def delete_user(user_id: str) -> Call[Receipt]:
+def delete_user(user_id: str) -> Call[ForgetReceipt]:
     """DELETE /v1/users/{id}."""
-    return Call("DELETE", _path("users", user_id), Receipt)
+    return Call("DELETE", _path("users", user_id), ForgetReceipt)
 
 
 def interactions(bodies: Sequence[Mapping[str, Any]]) -> Call[EventsAnswer]:
@@ -180,6 +182,31 @@ def recommend(
         explain=explain,
     )
     return Call("POST", "/v1/recommend", RankedAnswer, body)
+
+
+def onboarding(
+    *,
+    answers: Mapping[str, bool | None] | None = None,
+    profile: str | None = None,
+    interests: Sequence[str] | None = None,
+    demographics: Mapping[str, Any] | None = None,
+    count: int = 5,
+    filters: Mapping[str, Any] | None = None,
+    limit: int = 10,
+    exact: bool | None = None,
+) -> Call[OnboardingAnswer]:
+    """POST /v1/onboarding."""
+    body = _given(
+        answers=[{"item": item, "liked": liked} for item, liked in (answers or {}).items()],
+        profile=profile,
+        interests=list(interests) if interests is not None else None,
+        demographics=demographics,
+        count=count,
+        filters=filters,
+        limit=limit,
+        exact=exact,
+    )
+    return Call("POST", "/v1/onboarding", OnboardingAnswer, body)
 
 
 def similar(

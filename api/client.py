@@ -18,9 +18,11 @@ from api import calls
 from api.calls import A, Call
 from api.schemas import (
     EventsAnswer,
+    ForgetReceipt,
     HealthAnswer,
     ItemAnswer,
     ItemsAnswer,
+    OnboardingAnswer,
     RankedAnswer,
     ReadyAnswer,
     Receipt,
@@ -145,8 +147,8 @@ class FirstlightClient:
         """A user's profile as published."""
         return self.send(calls.get_user(user_id))
 
-    def delete_user(self, user_id: str) -> Receipt:
-        """Remove a user's profile and interactions."""
+    def delete_user(self, user_id: str) -> ForgetReceipt:
+        """Forget a user; `removed` tells what there was."""
         return self.send(calls.delete_user(user_id))
 
     def interactions(self, bodies: Sequence[Mapping[str, Any]]) -> EventsAnswer:
@@ -194,6 +196,36 @@ class FirstlightClient:
                 explore=explore,
                 seed=seed,
                 explain=explain,
+            )
+        )
+
+    def onboarding(
+        self,
+        *,
+        answers: Mapping[str, bool | None] | None = None,
+        profile: str | None = None,
+        interests: Sequence[str] | None = None,
+        demographics: Mapping[str, Any] | None = None,
+        count: int = 5,
+        filters: Mapping[str, Any] | None = None,
+        limit: int = 10,
+        exact: bool | None = None,
+    ) -> OnboardingAnswer:
+        """What to ask a new user next, and the ranking by the answers so far.
+
+        Args:
+            answers: {item id: liked (True), not (False), or not known (None)}, all so far.
+        """
+        return self.send(
+            calls.onboarding(
+                answers=answers,
+                profile=profile,
+                interests=interests,
+                demographics=demographics,
+                count=count,
+                filters=filters,
+                limit=limit,
+                exact=exact,
             )
         )
 
@@ -319,8 +351,8 @@ class AsyncFirstlightClient:
         """A user's profile as published."""
         return await self.send(calls.get_user(user_id))
 
-    async def delete_user(self, user_id: str) -> Receipt:
-        """Remove a user's profile and interactions."""
+    async def delete_user(self, user_id: str) -> ForgetReceipt:
+        """Forget a user; `removed` tells what there was."""
         return await self.send(calls.delete_user(user_id))
 
     async def interactions(self, bodies: Sequence[Mapping[str, Any]]) -> EventsAnswer:
@@ -368,6 +400,36 @@ class AsyncFirstlightClient:
                 explore=explore,
                 seed=seed,
                 explain=explain,
+            )
+        )
+
+    async def onboarding(
+        self,
+        *,
+        answers: Mapping[str, bool | None] | None = None,
+        profile: str | None = None,
+        interests: Sequence[str] | None = None,
+        demographics: Mapping[str, Any] | None = None,
+        count: int = 5,
+        filters: Mapping[str, Any] | None = None,
+        limit: int = 10,
+        exact: bool | None = None,
+    ) -> OnboardingAnswer:
+        """What to ask a new user next, and the ranking by the answers so far.
+
+        Args:
+            answers: {item id: liked (True), not (False), or not known (None)}, all so far.
+        """
+        return await self.send(
+            calls.onboarding(
+                answers=answers,
+                profile=profile,
+                interests=interests,
+                demographics=demographics,
+                count=count,
+                filters=filters,
+                limit=limit,
+                exact=exact,
             )
         )
 

@@ -13,6 +13,7 @@ from pydantic.json_schema import models_json_schema
 from api.sample_answers import ITEM_ID, SAMPLES, USER_ID
 from api.schemas import (
     InteractionBody,
+    OnboardingRequest,
     Problem,
     RecommendRequest,
     SearchRequest,
@@ -25,6 +26,7 @@ from domain.users import User
 TEMPLATE = "#/components/schemas/{model}"
 BODIES: tuple[type[BaseModel], ...] = (
     RecommendRequest,
+    OnboardingRequest,
     SimilarRequest,
     SearchRequest,
     InteractionBody,

@@ -7,16 +7,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from api.absent import explain_absent
 from api.answer import Answers
 from api.history import History, composed
 from api.models import Models
-from api.problems import ProblemError, field_error, invalid_fields
+from api.problems import ProblemError
 from api.ranked import NOTHING_INDEXED, Space, answer_of
 from api.schemas import RecommendRequest
 from api.seen import SEEN_AT_ONCE, Seen
 from api.spaces import Spaces
 from api.vectors import ItemVectors
-from catalog import Catalog, InteractionRecord, ItemState
+from catalog import Catalog, InteractionRecord
 from domain.settings import RankingSettings
 from domain.users import User
 from index import ItemIndex
@@ -103,6 +104,7 @@ class Recommender:
             most = max(most, SEEN_AT_ONCE) if ask.exclude_seen else most
             interactions = self._catalog.history(ask.user, most)
             if user is None and not interactions:
+                self._models.forget(ask.user)
                 raise ProblemError(
                     404,
                     "not-found",
@@ -136,7 +138,8 @@ class Recommender:
         if not ids:
             return History()
         held = self._vectors.of_items(space.collection, list(dict.fromkeys(ids)))
-        self._explain_absent(liked, held, notes)
+        asked = [(f"liked.{at}", item_id) for at, item_id in enumerate(liked)]
+        explain_absent(self._catalog, asked, held, notes)
         weights = [1.0] * len(liked) + [one.weight for one in person.interactions]
         ages_s = [0.0] * len(liked) + [now - one.time for one in person.interactions]
         used = [at for at, item_id in enumerate(ids) if item_id in held]
@@ -149,25 +152,3 @@ class Recommender:
             [ages_s[at] for at in used],
             self._settings.history_half_life_days * DAY_S,
         )
-
-    def _explain_absent(self, liked: Sequence[str], held: dict[str, Any], notes: list[str]) -> None:
-        """Liked items that are unknown are an error, those not indexed a note."""
-        absent = [(at, item_id) for at, item_id in enumerate(liked) if item_id not in held]
-        if not absent:
-            return
-        states = self._catalog.states([item_id for _, item_id in absent])
-        errors = []
-        for at, item_id in absent:
-            state = states[item_id][1] if item_id in states else None
-            if state is None or state is ItemState.DELETED:
-                errors.append(
-                    field_error(
-                        f"liked.{at}",
-                        f"no item {item_id!r}" + (": it was deleted" if state else ""),
-                        "publish it first, or leave it out",
-                    )
-                )
-            else:
-                notes.append(f"liked.{at}: item {item_id!r} is {state.value}, so it was left out")
-        if errors:
-            raise invalid_fields(errors)

@@ -7,20 +7,24 @@ from typing import Any
 
 from api.schemas import (
     Answer,
+    AskedItem,
     AttributeShare,
     Check,
     EventsAnswer,
     FieldError,
+    ForgetReceipt,
     HealthAnswer,
     ItemAnswer,
     ItemsAnswer,
     ModelReport,
+    OnboardingAnswer,
     Problem,
     RankedAnswer,
     RankedItem,
     RankingModel,
     ReadyAnswer,
     Receipt,
+    Removed,
     StatusAnswer,
     UploadAnswer,
     UserAnswer,
@@ -69,6 +73,24 @@ _ITEM = ItemAnswer(
     updated_at=INDEXED_AT,
     latency_s=0.184,
 )
+_RANKED = RankedItem(
+    rank=1,
+    id=ITEM_ID,
+    version=1,
+    title="The Lighthouse Keeper",
+    score=0.875,
+    parts={
+        "text": 0.5,
+        "image": 0.125,
+        "audio": 0.0,
+        "attributes": 0.25,
+        "bias": 0.0,
+    },
+    reason="text",
+    because=[AttributeShare(name="genre", value="drama", score=0.1875)],
+    modalities=["text", "image"],
+    attributes={"genre": ["drama"], "year": 2026},
+)
 _SAMPLES: tuple[Answer, ...] = (
     _RECEIPT,
     EventsAnswer(
@@ -92,28 +114,28 @@ _SAMPLES: tuple[Answer, ...] = (
         media_type="image/jpeg",
     ),
     RankedAnswer(
-        results=[
-            RankedItem(
-                rank=1,
-                id=ITEM_ID,
-                version=1,
-                title="The Lighthouse Keeper",
-                score=0.875,
-                parts={
-                    "text": 0.5,
-                    "image": 0.125,
-                    "audio": 0.0,
-                    "attributes": 0.25,
-                    "bias": 0.0,
-                },
-                reason="text",
-                because=[AttributeShare(name="genre", value="drama", score=0.1875)],
-                modalities=["text", "image"],
-                attributes={"genre": ["drama"], "year": 2026},
-            )
-        ],
+        results=[_RANKED],
         model=RankingModel(collection=COLLECTION, fusion=FUSION, projection=PROJECTION),
         took_ms=6.2,
+    ),
+    OnboardingAnswer(
+        ask=[
+            AskedItem(id="film-7", title="The Harbour", attributes={"genre": ["drama"]}, known=0.31)
+        ],
+        learned=0.18,
+        results=[_RANKED],
+        model=RankingModel(collection=COLLECTION, fusion=FUSION, projection=PROJECTION),
+        took_ms=9.4,
+    ),
+    ForgetReceipt(
+        index=0,
+        status="accepted",
+        event_id="8723c5aa-2955-4860-934b-245e80d1123d",
+        kind="user",
+        id=USER_ID,
+        version=2,
+        user=USER_ID,
+        removed=Removed(profile=True, interactions=41, cached_vectors=1),
     ),
     HealthAnswer(version="0.1.0"),
     ReadyAnswer(

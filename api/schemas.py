@@ -20,9 +20,9 @@ from pydantic import (
     model_validator,
 )
 
-from domain.fields import Identifier, Text
+from domain.fields import AttributeName, Identifier, Text
 from domain.filters import Filters
-from domain.items import Item, StrictModel
+from domain.items import Attribute, Item, StrictModel
 from domain.limits import UNLIMITED, limits_of
 from domain.rules import Rules
 from domain.users import Interaction, User
@@ -86,6 +86,32 @@ class Receipt(Answer):
     version: int | None = Field(default=None, description="The version as accepted or assigned.")
     note: str = ""
     errors: list[FieldError] = Field(default_factory=list)
+
+
+class Removed(Answer):
+    """What a user's deletion took away."""
+
+    profile: bool = Field(description="Whether there was a profile.")
+    interactions: int = Field(description="Interactions deleted from the ledger.")
+    cached_vectors: int = Field(
+        description="Encoded prompts of the user that this process held in memory."
+    )
+    learned_interactions: int = Field(
+        0, description="Interactions whose part of the projection A was subtracted."
+    )
+    refolded_items: int = Field(
+        0, description="Items whose counts and factors are computed anew without the user."
+    )
+    projection: str | None = Field(
+        None, description="The version that serves now, solved without the user."
+    )
+
+
+class ForgetReceipt(Receipt):
+    """What became of a user's deletion, and what it took away."""
+
+    user: str | None = None
+    removed: Removed | None = None
 
 
 class EventsAnswer(Answer):
@@ -216,6 +242,30 @@ class RecommendRequest(StrictModel):
     explain: Flag = Field(default=False, description="Tell what made up each score, in full.")
 
 
+class Reply(StrictModel):
+    """What a new user said of one item."""
+
+    item: Identifier
+    liked: Flag | None = Field(description="true, false, or null: they do not know it.")
+
+
+class OnboardingRequest(StrictModel):
+    """What is known of a new user so far: all of it, every time, for nothing is kept."""
+
+    profile: Words | None = Field(default=None, description="The person in words.")
+    interests: list[Words] = Field(default_factory=list, max_length=100)
+    demographics: dict[AttributeName, Attribute] = Field(default_factory=dict, max_length=100)
+    answers: list[Reply] = Field(
+        default_factory=list, max_length=100, description="So far; of one item the last counts."
+    )
+    count: Annotated[int, Field(strict=True, ge=0, le=20)] = Field(
+        default=5, description="How many items to ask about next."
+    )
+    filters: Filters = Field(default_factory=dict, description="Of the results.")
+    limit: Limit = 10
+    exact: Flag | None = None
+
+
 class SimilarRequest(StrictModel):
     """Items like one item, in one modality or fused."""
 
@@ -330,6 +380,27 @@ class RankedAnswer(Answer):
     )
     model: RankingModel = Field(default_factory=RankingModel)
     took_ms: float = 0.0
+
+
+class AskedItem(Answer):
+    """An item to ask a new user about."""
+
+    id: str
+    title: str = ""
+    attributes: dict[str, Any] = Field(default_factory=dict)
+    known: float = Field(description="How likely somebody knows it, from who took it so far.")
+
+
+class OnboardingAnswer(RankedAnswer):
+    """What to ask next, and the ranking as far as the answers go."""
+
+    ask: list[AskedItem] = Field(
+        default_factory=list, description="The items whose answers tell most, best first."
+    )
+    learned: float = Field(
+        default=0.0,
+        description="Share of what was unsure about the user's best items that the answers told.",
+    )
 
 
 # --- operating --------------------------------------------------------------------------------

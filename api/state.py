@@ -13,6 +13,7 @@ from fastapi import Request
 from api.examples import Examples
 from api.explore import Explorer
 from api.models import Models
+from api.onboarding import Onboarding
 from api.recommend import Recommender
 from api.spaces import Spaces
 from api.vectors import ItemVectors
@@ -52,6 +53,7 @@ class Parts:
     sender: Sender
     recommender: Recommender
     explorer: Explorer
+    onboarding: Onboarding
     threads: ThreadPoolExecutor = field(
         default_factory=lambda: ThreadPoolExecutor(THREADS, thread_name_prefix="request")
     )
@@ -107,6 +109,14 @@ def open_parts(
         broker=broker,
         sender=Sender(broker, batch=settings.worker.bulk_batch),
         recommender=Recommender(
+            catalog=catalog,
+            index=index,
+            models=models,
+            spaces=spaces,
+            vectors=vectors,
+            settings=settings.ranking,
+        ),
+        onboarding=Onboarding(
             catalog=catalog,
             index=index,
             models=models,

@@ -28,6 +28,8 @@ def demographics_vector(demographics: Mapping[str, Any]) -> Vector | None:
     Returns:
         [DEMOGRAPHICS_DIM] float32 of unit length; None where nothing is declared.
     """
+    if not demographics:
+        return None
     (found,) = Hashed(DEMOGRAPHICS_DIM).rows([demographics]).vectors()
     if found is None:
         return None

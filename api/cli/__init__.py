@@ -16,6 +16,7 @@ from api.cli import (
     graph,
     index,
     models,
+    onboard,
     operate,
     processes,
     publish,
@@ -34,7 +35,20 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for part in (processes, publish, query, operate, index, graph, train, models, evaluate, demo):
+PARTS = (
+    processes,
+    publish,
+    query,
+    onboard,
+    operate,
+    index,
+    graph,
+    train,
+    models,
+    evaluate,
+    demo,
+)
+for part in PARTS:
     part.register(app)
 
 

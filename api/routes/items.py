@@ -16,7 +16,7 @@ from api.routes.events import ITEM_EVENT
 from api.schemas import ItemAnswer, ItemsAnswer, MediaProblem, Receipt, State
 from api.state import parts_of
 from api.wire import answer, check_limit, read_json
-from catalog import ItemRecord, ItemState
+from catalog import Catalog, ItemRecord, ItemState
 
 router = APIRouter(tags=["items"])
 
@@ -102,14 +102,23 @@ async def delete(request: Request, kind: str, subject: str, version: str | None)
     """Accept a deletion. Without a version, what was never there cannot be deleted."""
     parts = parts_of(request)
     if version is None:
-        read = parts.catalog.item if kind == "item" else parts.catalog.user
-        if await parts.run(read, subject) is None:
+        known = _item_is_known if kind == "item" else _user_is_known
+        if not await parts.run(known, parts.catalog, subject):
             raise no_such(kind, subject)
     data: dict[str, Any] = {"id": subject}
     if version is not None:
         data["version"] = int(version) if version.isdecimal() else version
     event = {"type": f"{kind}.deleted", "data": data}
     return one_answer((await receipts_of(request, [event], "data."))[0])
+
+
+def _item_is_known(catalog: Catalog, subject: str) -> bool:
+    return catalog.item(subject) is not None
+
+
+def _user_is_known(catalog: Catalog, subject: str) -> bool:
+    """By a profile, now or once, or by anything they did."""
+    return catalog.user(subject) is not None or bool(catalog.history(subject, 1))
 
 
 def with_id(raw: Any, subject: str) -> Any:

@@ -10,7 +10,7 @@ from api.accepting import one_answer, receipts_of
 from api.auth import READ, WRITE
 from api.openapi import body, problem_answers, ref
 from api.routes.items import at, delete, no_such, with_id
-from api.schemas import Receipt, UserAnswer
+from api.schemas import ForgetReceipt, Receipt, UserAnswer
 from api.state import parts_of
 from api.wire import answer, read_json
 
@@ -64,7 +64,7 @@ async def get_user(request: Request, user_id: str) -> Response:
     "/v1/users/{user_id:path}",
     status_code=202,
     dependencies=WRITE,
-    response_model=Receipt,
+    response_model=ForgetReceipt,
     responses=problem_answers(401, 403, 404, 422, 503),
 )
 async def delete_user(
@@ -74,5 +74,8 @@ async def delete_user(
         str | None, Query(description="Delete up to this version; the next one if left out.")
     ] = None,
 ) -> Response:
-    """Forget a user: the profile and all interactions."""
+    """Forget a user: profile, interactions, and all that was made of them.
+
+    `removed` says what there was. Deleting again is no error and finds nothing left.
+    """
     return await delete(request, "user", user_id, version)

@@ -168,3 +168,20 @@ def test_config_masks_secrets(system: System) -> None:
     rows = {row["name"]: row for row in secret.json("config")}
     assert rows["FIRSTLIGHT_ENCODER_PACK"]["value"] == "tiny"
     assert all(row["about"] for row in rows.values())
+
+
+def test_onboard_says_what_to_ask_next_and_ranks_by_the_answers(published: System) -> None:
+    first = published.json("onboard", "--count", "2", "--limit", "2")
+    assert len(first["ask"]) == 2
+    item = first["ask"][0]["id"]
+    then = published.json("onboard", "someone who likes birds", "--liked", item)
+    assert item not in [one["id"] for one in [*then["ask"], *then["results"]]]
+    assert then["learned"] > 0
+    assert "twice" in published.run("onboard", "--liked", "owl", "--unknown", "owl", code=2)
+
+
+def test_onboard_asks_a_person_and_ranks_after_each_answer(published: System) -> None:
+    said = published.run("onboard", "--count", "2", stdin="y\nmaybe\nq\n")
+    assert "1/2" in said
+    assert "2/2" in said
+    assert said.count("of what was unsure is told") == 2

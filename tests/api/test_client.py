@@ -62,7 +62,11 @@ def test_users_and_interactions(system: System) -> None:
         assert "liked" not in [result.id for result in results]
         results = client.recommend(user="ann", limit=100, exclude_seen=False).results
         assert "liked" in [result.id for result in results]
-        client.delete_user("ann")
+        found = client.onboarding(answers={"liked": True}, profile="I fly kites", count=1, limit=3)
+        assert "liked" not in [one.id for one in [*found.ask, *found.results]]
+        removed = client.delete_user("ann").removed
+        assert removed is not None
+        assert (removed.profile, removed.interactions) == (True, 1)
         with pytest.raises(NotFoundError, match="ann"):
             client.user("ann")
 

@@ -160,6 +160,6 @@ def test_a_ledger_from_before_arrivals_moves_forward_and_is_read_from_the_start(
 def test_what_was_taken_last_comes_first_and_no_more_than_asked_for(catalog: Catalog) -> None:
     assert catalog.latest_taken(10) == []
     for number in range(5):
-        catalog.accept([interaction(f"e{number}", f"u{number % 2}", f"i{number}", 10)])
+        catalog.accept([did(f"e{number}", f"u{number % 2}", f"i{number}")])
     assert catalog.latest_taken(3) == [("u0", "i4"), ("u1", "i3"), ("u0", "i2")]
     assert len(catalog.latest_taken(100)) == 5
