@@ -89,7 +89,7 @@ class Hashed:
 
 @dataclass(frozen=True, slots=True)
 class Vocabulary:
-    """tf-idf over known tokens, then the right singular vectors. Unknown tokens are passed over.
+    """Dampened tf-idf of known tokens, then the right singular vectors; others are passed over.
 
     Attributes:
         tokens: sorted.
@@ -231,9 +231,12 @@ class _Tokens:
         return cls(np.array(numbers), np.array(names), np.array(owners), count)
 
     def weighted(self, columns: NDArray[np.int64], idf: Vector) -> csr_matrix:
-        """[count, n_columns] float32: idf / sqrt(tokens of the name in the item), rows of norm 1.
+        """[count, n_columns] float32: (idf^2 / tokens of the name in the item)^(1/4), rows of
+        norm 1.
 
-        So a name counts about as much with thirty values (actors) as with one (country).
+        Both powers are between what serves best before and after training (docs/fusion.md): a
+        rare value counts more than a common one, and thirty actors more than one country, but
+        not thirty times.
 
         Args:
             columns: [n_numbers] column of each number, -1 to leave it out.
@@ -243,7 +246,7 @@ class _Tokens:
         kept = column >= 0
         column, names, items = column[kept], self.names[kept], self.items[kept]
         together = np.bincount(names)[names] if len(names) else names
-        weights = idf[column].astype(np.float64) / np.sqrt(together)
+        weights = (idf[column].astype(np.float64) ** 2 / together) ** 0.25
         norms = np.sqrt(np.bincount(items, weights**2, minlength=self.count))
         weights /= norms[items]
         starts = np.concatenate([[0], np.cumsum(np.bincount(items, minlength=self.count))])
