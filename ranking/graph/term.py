@@ -26,6 +26,7 @@ from scipy.sparse import csr_matrix
 
 from domain.errors import RejectedError
 from domain.vectors import Matrix, Vector
+from ranking.quality import ndcg
 
 BETAS = (0.1, 0.2, 0.4, 0.8, 1.2)
 BIAS_WEIGHTS = (0.0, 0.5, 1.0)
@@ -325,18 +326,3 @@ def _choose(
 
 def _mean(values: Sequence[float]) -> float:
     return float(np.mean(values)) if values else 0.0
-
-
-def ndcg(scores: NDArray[np.float32], relevant: NDArray[np.bool_], k: int = 20) -> float:
-    """Mean NDCG@k over users with something relevant, full ranking of the columns."""
-    k = min(k, scores.shape[1])
-    if not k or not relevant.any():
-        return 0.0
-    top = np.argpartition(scores, scores.shape[1] - k, axis=1)[:, -k:]
-    order = np.argsort(-np.take_along_axis(scores, top, axis=1), axis=1, kind="stable")
-    hits = np.take_along_axis(relevant, np.take_along_axis(top, order, axis=1), axis=1)
-    discount = 1.0 / np.log2(np.arange(2, k + 2))
-    ideal = np.concatenate([[0.0], np.cumsum(discount)])
-    wanted = relevant.sum(axis=1)
-    asked = wanted > 0
-    return float(((hits @ discount)[asked] / ideal[np.minimum(wanted[asked], k)]).mean())

@@ -1,0 +1,29 @@
+"""Training: A from additive sums, collaborative factors, and the gate between them."""
+
+from ranking.training.data import PROFILE_PARTS, TrainingData
+from ranking.training.fit import LEAST_INTERACTIONS, Fitted, Setting, fit_projection, solve
+from ranking.training.solve import Ridge, Solver, item_gram, metric_of, stacked
+from ranking.training.statistics import Recipe, Statistics, seeds_of
+from ranking.training.users import UserLayout, profile_rows, user_layout, user_rows
+
+__all__ = [
+    "LEAST_INTERACTIONS",
+    "PROFILE_PARTS",
+    "Fitted",
+    "Recipe",
+    "Ridge",
+    "Setting",
+    "Solver",
+    "Statistics",
+    "TrainingData",
+    "UserLayout",
+    "fit_projection",
+    "item_gram",
+    "metric_of",
+    "profile_rows",
+    "seeds_of",
+    "solve",
+    "stacked",
+    "user_layout",
+    "user_rows",
+]

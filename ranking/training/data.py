@@ -1,0 +1,86 @@
+"""What A is trained on, checked once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csr_matrix
+
+from domain.errors import RejectedError
+from domain.vectors import BlockMap, Matrix
+from ranking.layout import PARTS, part_dims, rank_dim
+
+Sparse: TypeAlias = csr_matrix
+"""[n_users, n_items] float32 weights > 0, indices in order, no pair twice."""
+
+Double: TypeAlias = NDArray[np.float64]
+
+PROFILE_PARTS = tuple(part for part in PARTS if part not in ("history", "one"))
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """Items, who took them, and what is known of the users.
+
+    Attributes:
+        blocks: of the fusion that made the items.
+        items: [n_items, d] float32, the fused content vectors c_i; a row of zeros has no content.
+        interactions: [n_users, n_items] float32 weights > 0.
+        profiles: {part: [n_users, d_part] float32}, raw embeddings of what users say; a row of
+            zeros where a user says nothing.
+        k0: how slowly history takes over from the profile, as it is served.
+    """
+
+    blocks: Sequence[BlockMap]
+    items: Matrix
+    interactions: Sparse
+    profiles: Mapping[str, Matrix] = field(default_factory=dict)
+    k0: float = 3.0
+
+    def check(self) -> None:
+        """Whether the parts fit together.
+
+        Raises:
+            RejectedError: a wrong shape, NaN or infinity, a weight that is not above 0.
+        """
+        users, items = self.interactions.shape
+        if self.items.shape != (items, rank_dim(self.blocks)):
+            raise RejectedError(
+                f"{list(self.items.shape)}, expected {[items, rank_dim(self.blocks)]}",
+                field="items",
+            )
+        weights = self.interactions.data
+        if not (np.isfinite(weights).all() and (weights > 0).all()):
+            raise RejectedError(
+                "a weight is NaN, infinite or not above 0",
+                field="interactions",
+                remedy="leave such interactions out",
+            )
+        if not np.isfinite(self.items).all():
+            raise RejectedError("holds NaN or infinity", field="items")
+        dims = part_dims(self.blocks)
+        for part, matrix in self.profiles.items():
+            if part not in PROFILE_PARTS:
+                raise RejectedError(
+                    "no such part of the user vector",
+                    field=f"profiles.{part}",
+                    remedy=f"use {', '.join(PROFILE_PARTS)}",
+                )
+            shape = (users, dims.get(part, matrix.shape[-1]))
+            if matrix.shape != shape or not np.isfinite(matrix).all():
+                raise RejectedError(
+                    f"{list(matrix.shape)}, expected {list(shape)}, all finite",
+                    field=f"profiles.{part}",
+                )
+
+    def without_items(self, dropped: NDArray[np.bool_]) -> TrainingData:
+        """The same with nobody having taken the items marked, [n_items] bool."""
+        kept = csr_matrix(self.interactions.multiply(~dropped[None, :]))
+        kept.eliminate_zeros()
+        return TrainingData(
+            self.blocks, self.items, kept.astype(np.float32), self.profiles, self.k0
+        )
