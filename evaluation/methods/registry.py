@@ -141,13 +141,6 @@ ENTRIES: Mapping[str, Entry] = {
             "u^T A c_i in closed form: the product's content term",
             ablate=True,
         ),
-        Entry(
-            "hybrid",
-            f"{_METHODS}.hybrid:Hybrid",
-            "content, collaborative and graph terms behind the confidence gate: the product",
-            graph=True,
-            ablate=True,
-        ),
     )
 }
 
