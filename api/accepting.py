@@ -38,16 +38,24 @@ def _accept(parts: Parts, raws: Sequence[Any], prefix: str) -> list[Receipt]:
     parsed = parse_events(raws, parts.settings.limits)
     good: list[Event] = [one for one in parsed if not isinstance(one, BadEvent)]
     accepted = iter(publish.accept(parts.catalog, good, sender=parts.sender) if good else [])
-    return [
-        _rejected(index, one, prefix)
-        if isinstance(one, BadEvent)
-        else _receipt(parts, index, next(accepted))
-        for index, one in enumerate(parsed)
-    ]
+    receipts, erased = [], {}
+    for index, one in enumerate(parsed):
+        if isinstance(one, BadEvent):
+            receipts.append(_rejected(index, one, prefix))
+            continue
+        told = next(accepted)
+        receipts.append(_receipt(index, told))
+        if told.erased is not None:
+            erased[index] = told.erased
+    if erased:
+        gone = forgotten(parts, [(receipts[index], one) for index, one in erased.items()])
+        for index, receipt in zip(erased, gone, strict=True):
+            receipts[index] = receipt
+    return receipts
 
 
-def _receipt(parts: Parts, index: int, one: Acceptance) -> Receipt:
-    receipt = Receipt(
+def _receipt(index: int, one: Acceptance) -> Receipt:
+    return Receipt(
         index=index,
         status=one.status,
         event_id=one.event_id,
@@ -56,7 +64,6 @@ def _receipt(parts: Parts, index: int, one: Acceptance) -> Receipt:
         version=one.version,
         note=one.note,
     )
-    return receipt if one.erased is None else forgotten(parts, receipt, one.erased)
 
 
 def _rejected(index: int, bad: BadEvent, prefix: str) -> Receipt:

@@ -9,7 +9,7 @@ from typing import Any
 
 from api.because import because, reason_of
 from api.candidates import Candidates, candidates
-from api.choice import Choice, Wish, choose
+from api.choice import Choice, Chosen, Wish, choose
 from api.explanation import explained_in_full
 from api.history import History
 from api.newest import Newest, hit_of, is_live
@@ -88,13 +88,14 @@ class Answers:
             live_at=now,
         )
         seen.ids.update(wish.rules.exclude)
-        if query.is_zero:
+        unranked = query.is_zero
+        if unranked:
             notes.append(NOTHING_KNOWN)
         choice, found = None, None
-        if wish.is_plain and not query.is_zero:
+        if wish.is_plain and not unranked:
             found = candidates(space, query, self._hits(space, search, seen), self._vectors)
             if wish.near is None or not crowded(found.content, wish.near):
-                choice = choose(found, wish, self._catalog.interaction_counts)
+                choice = Choice([Chosen(at, one) for at, one in enumerate(found.told)])
         if choice is None or found is None:
             self._check_rules(space, wish)
             pins = self._pinned(space, ask, seen, notes, now)

@@ -11,7 +11,7 @@ from api.ranked import Space
 from api.vectors import ItemVectors
 from domain.vectors import Matrix
 from index import Hit
-from ranking import Query, explain
+from ranking import Query, RankSpace, explain
 from ranking.explain import Explained
 
 
@@ -23,18 +23,22 @@ class Candidates:
         hits: what the index says of them.
         versions: those that `vectors` are of: newer than the hit's where it was written since.
         vectors: [n, rank_dim] float32.
-        content: [n, content] float32, unit length.
         told: their scores. Without a query 0, and no parts.
     """
 
+    space: RankSpace
     hits: list[Hit]
     versions: list[int]
     vectors: Matrix
-    content: Matrix
     told: list[Explained]
 
     def __len__(self) -> int:
         return len(self.hits)
+
+    @property
+    def content(self) -> Matrix:
+        """[n, content] float32, unit length."""
+        return self.space.content_of(self.vectors)
 
 
 def candidates(
@@ -50,13 +54,16 @@ def candidates(
     matrix = np.zeros((0, dim), dtype=np.float32)
     if kept:
         matrix = np.stack([held[hit.id].vector for hit in kept])
-    content = space.rank.content_of(matrix)
     if query is None:
         told = [Explained(0.0, {})] * len(kept)
     else:
-        on_content = len(query.vector) == space.rank.content
-        told = explain(query, content if on_content else matrix, space.rank.blocks)
+        told = explain(query, matrix, space.rank.blocks)
         order = sorted(range(len(kept)), key=lambda at: (-told[at].score, kept[at].id))
-        kept, told = [kept[at] for at in order], [told[at] for at in order]
-        matrix, content = matrix[order], content[order]
-    return Candidates(kept, [held[hit.id].version for hit in kept], matrix, content, told)
+        if order != list(range(len(kept))):
+            kept, told, matrix = (
+                [kept[at] for at in order],
+                [told[at] for at in order],
+                matrix[order],
+            )
+    versions = [held[hit.id].version for hit in kept]
+    return Candidates(space.rank, kept, versions, matrix, told)

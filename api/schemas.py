@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime
+from enum import StrEnum
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
@@ -88,6 +89,14 @@ class Receipt(Answer):
     errors: list[FieldError] = Field(default_factory=list)
 
 
+class Statistics(StrEnum):
+    """What became of a deleted user's part of what was learned."""
+
+    NONE = "none"
+    SUBTRACTED = "subtracted"
+    QUEUED = "queued"
+
+
 class Removed(Answer):
     """What a user's deletion took away."""
 
@@ -95,6 +104,11 @@ class Removed(Answer):
     interactions: int = Field(description="Interactions deleted from the ledger.")
     cached_vectors: int = Field(
         description="Encoded prompts of the user that this process held in memory."
+    )
+    statistics: Statistics = Field(
+        Statistics.NONE,
+        description="The user's part of what was learned: subtracted; none, for nothing of them was"
+        " in it; or queued, for it cannot be reached now.",
     )
     learned_interactions: int = Field(
         0, description="Interactions whose part of the projection A was subtracted."

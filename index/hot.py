@@ -10,7 +10,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any, Protocol
+from urllib.parse import quote
 
+import httpx
 import orjson
 from qdrant_client import QdrantClient, models
 from qdrant_client.http import ApiClient
@@ -43,31 +45,39 @@ class HttpCalls:
 
     def __init__(self, http: ApiClient) -> None:
         self._http = http
+        self._urls: dict[tuple[str, str], httpx.URL] = {}
+        self._headers = httpx.Headers(http._client.headers)
+        self._headers["Content-Type"] = "application/json"
 
     def upsert(self, collection: str, body: Json) -> None:
-        self._send("PUT", "points", collection, body, {"wait": "true"})
+        self._send("PUT", "/points?wait=true", collection, body)
 
     def query(self, collection: str, searches: Sequence[Json]) -> list[list[Json]]:
         if len(searches) == 1:
-            return [self._send("POST", "points/query", collection, searches[0])["points"]]
-        answers = self._send("POST", "points/query/batch", collection, {"searches": searches})
+            return [self._send("POST", "/points/query", collection, searches[0])["points"]]
+        answers = self._send("POST", "/points/query/batch", collection, {"searches": searches})
         return [answer["points"] for answer in answers]
 
-    def _send(
-        self, method: str, path: str, collection: str, body: Json, params: Json | None = None
-    ) -> Any:
-        answer: Json = self._http.request(
-            type_=dict,
-            method=method,
-            url="/collections/{collection_name}/" + path,
-            path_params={"collection_name": collection},
-            params=params or {},
-            headers={"Content-Type": "application/json"},
+    def _send(self, method: str, path: str, collection: str, body: Json) -> Any:
+        request = httpx.Request(
+            method,
+            self._url(path, collection),
+            headers=self._headers,
             content=orjson.dumps(body, option=orjson.OPT_SERIALIZE_NUMPY),
         )
+        answer: Json = self._http.send(request, dict)
         if "result" not in answer:
             raise ResponseHandlingException(ValueError(f"no result in {answer}"))
         return answer["result"]
+
+    def _url(self, path: str, collection: str) -> httpx.URL:
+        """Parsing a URL and merging it with the client's takes as long as printing the body."""
+        found = self._urls.get((path, collection))
+        if found is None:
+            host = self._http.host.rstrip("/")
+            found = httpx.URL(f"{host}/collections/{quote(collection, safe='')}{path}")
+            self._urls[path, collection] = found
+        return found
 
 
 class ModelCalls:

@@ -11,12 +11,12 @@ from evaluation.methods.baselines import profiles_in_item_space
 from evaluation.methods.histories import binary, mean_of_history, unit_rows
 from evaluation.methods.task import Task
 
-MAX_NEGATIVES = 4096
-"""Warm items in one softmax; with more in the catalogue a sample of so many is drawn per step."""
+NEGATIVES = 1024
+"""Warm items beside the one to be found in a softmax, drawn anew for every step; all, if fewer."""
 
 
 class InfoNce:
-    """s(u, i) = u^T A c_i + b^T c_i, learned from -log softmax over the warm items.
+    """s(u, i) = u^T A c_i + b^T c_i, learned from -log softmax over it and warm items.
 
     u is the mean of the user's history, the item to be predicted left out, so that what is
     learned is to generalise; c_i are the fused vectors. van den Oord, Li, Vinyals,
@@ -39,7 +39,7 @@ class InfoNce:
             temperature: divides the scores; starts there and is learned.
             decay: weight decay toward the start (A = I, b = 0).
             learning_rate: of Adam.
-            epochs: passes, in each of which every user is drawn once with up to 8 of their items.
+            epochs: passes, in each of which every user is drawn once with up to 4 of their items.
             batch: users per step.
         """
         self.temperature = temperature
@@ -69,18 +69,15 @@ class InfoNce:
             generator.shuffle(users)
             for start in range(0, len(users), self.batch):
                 rows, wanted = _pairs(train, users[start : start + self.batch], generator)
-                candidates = _candidates(warm, wanted, generator)
-                position = np.full(len(items), -1)
-                position[candidates] = np.arange(len(candidates))
+                others = _negatives(warm, generator)
                 history = torch.from_numpy(_left_out(train, task.items, rows, wanted))
-                known = torch.from_numpy(train[rows][:, candidates].toarray() > 0)
-                target = torch.from_numpy(position[wanted])
-                among = items[torch.from_numpy(candidates)]
                 mapped = history + history @ change + bias
-                scores = (mapped @ among.T) * scale.exp()
-                # the user's other items are no negatives
-                known[torch.arange(len(target)), target] = False
-                scores = scores.masked_fill(known, -torch.inf)
+                found = (mapped * items[torch.from_numpy(wanted)]).sum(dim=1, keepdim=True)
+                # none of the user's own items is a negative
+                known = torch.from_numpy(train[rows][:, others].toarray() > 0)
+                beside = (mapped @ items[torch.from_numpy(others)].T).masked_fill(known, -torch.inf)
+                scores = torch.hstack([found, beside]) * scale.exp()
+                target = torch.zeros(len(rows), dtype=torch.int64)
                 loss = torch.nn.functional.cross_entropy(scores, target)
                 loss = loss + self.decay * (change.pow(2).sum() + bias.pow(2).sum())
                 optimiser.zero_grad()
@@ -98,13 +95,13 @@ class InfoNce:
         return np.asarray((wanted @ self._map + self._bias) @ items.T, dtype=np.float32)
 
 
-_ITEMS_PER_USER = 8
+_ITEMS_PER_USER = 4
 
 
 def _pairs(
     train: csr_matrix, users: NDArray[np.int64], generator: np.random.Generator
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """(user, item) pairs of a batch: up to 8 items of each user, drawn without replacement."""
+    """(user, item) pairs of a batch: up to 4 items of each user, drawn without replacement."""
     rows: list[int] = []
     wanted: list[int] = []
     for user in users:
@@ -115,12 +112,8 @@ def _pairs(
     return np.asarray(rows), np.asarray(wanted)
 
 
-def _candidates(
-    warm: NDArray[np.int64], wanted: NDArray[np.int64], generator: np.random.Generator
-) -> NDArray[np.int64]:
-    if len(warm) <= MAX_NEGATIVES:
-        return warm
-    return np.union1d(wanted, generator.choice(warm, MAX_NEGATIVES, replace=False))
+def _negatives(warm: NDArray[np.int64], generator: np.random.Generator) -> NDArray[np.int64]:
+    return warm if len(warm) <= NEGATIVES else generator.choice(warm, NEGATIVES, replace=False)
 
 
 def _left_out(

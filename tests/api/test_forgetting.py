@@ -7,7 +7,11 @@ from typing import Any
 
 import pytest
 
+from domain.errors import RetryableError
+from domain.events import UserDeleted
 from tests.fixtures.service import Service, problem_of
+from workers.forget import ForgottenPart
+from workers.training import train
 
 PROFILE = {"profile": "I like owls at night", "interests": ["owls"]}
 
@@ -37,6 +41,7 @@ def test_the_receipt_says_what_there_was_and_all_of_it_is_gone(kept: Service) ->
     assert receipt["removed"]["profile"] is True
     assert receipt["removed"]["interactions"] == 3
     assert receipt["removed"]["cached_vectors"] == 1
+    assert receipt["removed"]["statistics"] == "none"
     assert kept.client.get("/v1/users/ada").status_code == 404
     problem_of(kept.client.post("/v1/recommend", json={"user": "ada"}), 404)
     assert kept.parts.catalog.history("ada") == []
@@ -76,7 +81,60 @@ def test_a_process_that_did_not_delete_forgets_when_it_is_next_asked(kept: Servi
     assert kept.parts.models.forget("ada") == 0
 
 
-def _deletion(user: str) -> list[Any]:
-    from domain.events import UserDeleted
+def test_what_was_learned_of_the_user_is_subtracted_and_the_receipt_says_how_much(
+    kept: Service,
+) -> None:
+    kept.publish(*({"id": f"j{n}", "title": f"ships {n}"} for n in range(30)))
+    events = [
+        {"type": "interaction", "data": {"user": f"u{n}", "item": f"j{(n * 7 + step * 3) % 30}"}}
+        for n in range(20)
+        for step in range(5)
+    ]
+    assert kept.client.post("/v1/events", json=events).json()["rejected"] == 0
+    train(kept.worker)
+    before = kept.parts.spaces.current()
+    assert before is not None
+    removed = kept.client.delete("/v1/users/ada").json()["removed"]
+    assert removed["statistics"] == "subtracted"
+    assert removed["learned_interactions"] == 2  # distinct items; i1 was taken twice
+    after = kept.parts.spaces.current()
+    assert after is not None
+    assert removed["projection"] == after.hybrid.version != before.hybrid.version
+    again = kept.client.delete("/v1/users/ada").json()["removed"]
+    assert (again["statistics"], again["learned_interactions"]) == ("none", 0)
 
+
+def test_where_what_was_learned_cannot_be_reached_the_receipt_says_later(
+    kept: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(*_: object) -> None:
+        raise RetryableError("the index does not answer")
+
+    monkeypatch.setattr("api.forgetting.forget_users", away)
+    receipt = kept.client.delete("/v1/users/ada").json()
+    assert receipt["removed"]["statistics"] == "queued"
+    assert "a little later" in receipt["note"]
+    assert receipt["removed"]["interactions"] == 3
+
+
+def test_many_deletions_in_one_request_are_forgotten_together(
+    kept: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[list[str]] = []
+
+    def counted(_: object, users: list[str]) -> ForgottenPart:
+        asked.append(users)
+        return ForgottenPart()
+
+    monkeypatch.setattr("api.forgetting.forget_users", counted)
+    for user in ("ada", "bob"):
+        kept.recommend(user=user)
+    events = [{"type": "user.deleted", "data": {"id": user}} for user in ("ada", "bob", "eve")]
+    answer = kept.client.post("/v1/events", json=events).json()
+    assert [one["status"] for one in answer["results"]] == ["accepted"] * 3
+    assert asked == [["ada", "bob", "eve"]]
+    assert kept.parts.models.forget("ada") == kept.parts.models.forget("bob") == 0
+
+
+def _deletion(user: str) -> list[Any]:
     return [UserDeleted.model_validate({"data": {"id": user}})]
