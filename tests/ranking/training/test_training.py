@@ -1,0 +1,133 @@
+"""A from additive sums: what serves is what was trained, and what was added can be taken off."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy.sparse import csr_matrix
+
+from domain.errors import RejectedError
+from domain.vectors import BlockMap
+from ranking.training import (
+    Recipe,
+    Ridge,
+    Setting,
+    Statistics,
+    TrainingData,
+    fit_projection,
+    item_gram,
+    profile_rows,
+    solve,
+    user_layout,
+    user_rows,
+)
+from ranking.user import user_vector
+
+RAW, DIM = 6, 4
+
+
+def blocks() -> tuple[BlockMap, ...]:
+    rng = np.random.default_rng(3)
+    return (
+        BlockMap(
+            "text",
+            rng.standard_normal(RAW).astype(np.float32),
+            rng.standard_normal((RAW, DIM)).astype(np.float32),
+            1.0,
+            0,
+            DIM,
+        ),
+    )
+
+
+def data(users: int = 60, items: int = 40, seed: int = 0) -> TrainingData:
+    rng = np.random.default_rng(seed)
+    content = rng.standard_normal((items, DIM)).astype(np.float32)
+    content /= np.linalg.norm(content, axis=1, keepdims=True)
+    tastes = rng.standard_normal((users, DIM))
+    taken = (tastes @ content.T + 0.5 * rng.standard_normal((users, items))) > 0.8
+    taken[np.arange(users), rng.integers(items, size=users)] = True
+    profiles = {"text": rng.standard_normal((users, RAW)).astype(np.float32)}
+    return TrainingData(blocks(), content, csr_matrix(taken.astype(np.float32)), profiles)
+
+
+def test_a_row_of_training_is_the_vector_that_is_served() -> None:
+    made = data()
+    layout = user_layout(made.blocks, made.profiles)
+    sums = made.interactions @ made.items
+    counts = np.diff(made.interactions.indptr).astype(np.float64)
+    rows = user_rows(
+        made.blocks, layout, profile_rows(made.blocks, made.profiles), sums, counts, 3.0
+    )
+    for user in range(10):
+        history = sums[user] / np.linalg.norm(sums[user])
+        served = user_vector(
+            made.blocks, {"text": made.profiles["text"][user]}, history, counts[user], 3.0
+        )
+        for part, (start, stop) in layout.spans.items():
+            np.testing.assert_allclose(rows[user, start:stop], served.parts[part], atol=1e-5)
+
+
+def test_forgetting_users_leaves_the_sums_of_the_others() -> None:
+    made = data()
+    recipe = Recipe()
+    everybody = Statistics.of(made, recipe)
+    gone = np.arange(5)
+    everybody.add(
+        made.blocks,
+        made.items,
+        made.interactions[gone],
+        {"text": made.profiles["text"][gone]},
+        sign=-1.0,
+    )
+    rest = Statistics.begin(made, recipe)
+    rest.add(made.blocks, made.items, made.interactions[5:], {"text": made.profiles["text"][5:]})
+    assert everybody.users == rest.users
+    assert everybody.interactions == rest.interactions
+    gram = item_gram(made.items)
+    one = solve(made.blocks, everybody, gram, {}, Ridge())
+    other = solve(made.blocks, rest, gram, {}, Ridge())
+    for part in one:
+        np.testing.assert_allclose(one[part], other[part], atol=1e-6)
+
+
+def test_without_interactions_a_is_the_prior() -> None:
+    made = data()
+    nobody = Statistics.begin(made, Recipe())
+    known = {"history": np.eye(DIM, dtype=np.float32)}
+    found = solve(made.blocks, nobody, item_gram(made.items), known, Ridge())
+    np.testing.assert_allclose(found["history"], known["history"], atol=1e-6)
+    assert not found["text"].any()
+
+
+def test_a_learned_projection_finds_what_users_took_of_items_it_never_saw() -> None:
+    made = data(users=300, items=80)
+    cold = np.zeros(80, dtype=bool)
+    cold[60:] = True
+    fitted = fit_projection(made.without_items(cold), {}, seed=0)
+    warm = made.without_items(cold).interactions
+    layout = fitted.statistics.layout
+    rows = user_rows(
+        made.blocks,
+        layout,
+        profile_rows(made.blocks, made.profiles),
+        warm @ made.items,
+        np.diff(warm.indptr).astype(np.float64),
+        made.k0,
+    )
+    stacked = np.vstack([fitted.matrices[part] for part in layout.spans])
+    scores = (rows @ stacked) @ made.items[cold].T
+    taken = made.interactions[:, cold].toarray() > 0
+    assert scores[taken].mean() > scores[~taken].mean() + 0.5 * scores.std()
+    assert max(fitted.scores.values()) > 0.0
+
+
+def test_data_that_do_not_fit_together_are_refused_by_name() -> None:
+    made = data()
+    wrong = TrainingData(made.blocks, made.items[:, :2], made.interactions)
+    with pytest.raises(RejectedError, match="items"):
+        wrong.check()
+    bad = made.interactions.copy()
+    bad.data[0] = np.nan
+    with pytest.raises(RejectedError, match="NaN"):
+        fit_projection(TrainingData(made.blocks, made.items, bad), {}, setting=Setting())
