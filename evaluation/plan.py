@@ -70,19 +70,19 @@ class Plan:
 
     def whole(self, entry: Entry) -> tuple[str, ...]:
         """All the features that a method reads of those asked for."""
-        if not entry.content:
+        if not entry.content or (entry.needs_graph and GRAPH not in self.features):
             return ()
         return tuple(name for name in self.features if entry.graph or name != GRAPH)
 
     def parts(self, entry: Entry) -> list[tuple[str, ...]]:
         """What it is run on besides: subsets, and the permuted graph beside every graph."""
-        if not entry.content or not entry.ablate or not self.ablation:
-            return []
         content = tuple(name for name in self.features if name != GRAPH)
-        whole = self.whole(entry)
-        parts = subsets_of(content)
-        if whole != content:
-            parts += [content, (*content, PERMUTED)]
+        parts: list[tuple[str, ...]] = []
+        if entry.content and entry.ablate and self.ablation:
+            parts += subsets_of(content)
+        if GRAPH in self.whole(entry):
+            parts += [] if entry.needs_graph else [content]
+            parts.append((*content, PERMUTED))
         return [part for part in parts if part]
 
     def steps(self) -> list[tuple[Entry, tuple[str, ...]]]:

@@ -173,7 +173,11 @@ def summarise(outcome: Outcome, plan: Plan) -> Summary:
         for one in systems
         if (metrics := _metrics(done[one], question))
     ]
-    whole = {entry.name: System(entry.name, plan.whole(entry)) for entry in plan.methods}
+    whole = {
+        entry.name: System(entry.name, plan.whole(entry))
+        for entry in plan.methods
+        if plan.whole(entry) or not entry.content
+    }
     pairs = list(combinations(whole.values(), 2))
     pairs += [(whole[one.method], one) for one in systems if one != whole[one.method]]
     versus = [one for question in leading for one in _compared(pairs, done, question)]

@@ -73,10 +73,11 @@ class InfoNce:
                 history = torch.from_numpy(_left_out(train, task.items, rows, wanted))
                 mapped = history + history @ change + bias
                 found = (mapped * items[torch.from_numpy(wanted)]).sum(dim=1, keepdim=True)
-                # none of the user's own items is a negative
-                known = torch.from_numpy(train[rows][:, others].toarray() > 0)
-                beside = (mapped @ items[torch.from_numpy(others)].T).masked_fill(known, -torch.inf)
+                beside = mapped @ items[torch.from_numpy(others)].T
                 scores = torch.hstack([found, beside]) * scale.exp()
+                # none of the user's own items is a negative
+                own = torch.from_numpy(train[rows][:, others].toarray() > 0)
+                scores[:, 1:] = scores[:, 1:].masked_fill(own, -torch.inf)
                 target = torch.zeros(len(rows), dtype=torch.int64)
                 loss = torch.nn.functional.cross_entropy(scores, target)
                 loss = loss + self.decay * (change.pow(2).sum() + bias.pow(2).sum())

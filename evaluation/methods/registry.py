@@ -37,7 +37,8 @@ class Entry:
             for every subset of modalities that is asked for.
         cold_items: whether it can order items without interactions; left out where all
             candidates are.
-        graph: whether it reads the feature "graph".
+        graph: whether it reads the feature "graph"; it is then run on the permuted graph too.
+        needs_graph: whether it is left out of a run without that feature.
         ablate: whether it is also run on the modalities one by one and one after the other.
     """
 
@@ -49,6 +50,7 @@ class Entry:
     content: bool = True
     cold_items: bool = True
     graph: bool = False
+    needs_graph: bool = False
     ablate: bool = False
 
     @property
@@ -96,14 +98,14 @@ ENTRIES: Mapping[str, Entry] = {
             "als-ridge",
             f"{_METHODS}.als_ridge:AlsRidge",
             "ALS, mapped from content for cold items (Gantner et al. 2010)",
-            grid=_grid(regularization=(1.0, 30.0), alpha=(1.0, 10.0), map=(0.01, 0.1, 1.0, 10.0)),
+            grid=_grid(regularization=(1.0, 30.0, 100.0), map=(0.01, 0.1, 1.0)),
             refit=frozenset({"map"}),
         ),
         Entry(
             "ease",
             f"{_METHODS}.ease:Ease",
             "item-item weights in closed form (Steck 2019)",
-            grid=_grid(strength=(50.0, 200.0, 800.0)),
+            grid=_grid(strength=(50.0, 200.0, 800.0, 3200.0)),
             content=False,
             cold_items=False,
         ),
@@ -111,7 +113,7 @@ ENTRIES: Mapping[str, Entry] = {
             "implicit-als",
             f"{_METHODS}.factors:ImplicitAls",
             "matrix factorisation by `implicit` (Hu et al. 2008)",
-            grid=_grid(factors=(64, 128), regularization=(1.0, 30.0), alpha=(1.0, 10.0)),
+            grid=_grid(factors=(64,), regularization=(1.0, 30.0, 100.0), alpha=(1.0, 10.0)),
             content=False,
             cold_items=False,
         ),
@@ -140,6 +142,13 @@ ENTRIES: Mapping[str, Entry] = {
             f"{_METHODS}.bilinear:Bilinear",
             "u^T A c_i in closed form: the product's content term",
             ablate=True,
+        ),
+        Entry(
+            "bilinear-graph",
+            f"{_METHODS}.graph:BilinearGraph",
+            "the content term and the knowledge graph, where it beats its permuted control",
+            graph=True,
+            needs_graph=True,
         ),
     )
 }
@@ -185,5 +194,6 @@ def _own(where: str) -> Entry:
         content=bool(getattr(made, "content", True)),
         cold_items=bool(getattr(made, "cold_items", True)),
         graph=bool(getattr(made, "graph", False)),
+        needs_graph=bool(getattr(made, "needs_graph", False)),
         ablate=bool(getattr(made, "ablate", False)),
     )

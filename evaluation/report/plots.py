@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from evaluation.significance import Interval
 
 OURS, OTHERS = "#1b6ca8", "#9aa5b1"
-OUR_METHODS = ("bilinear",)
+OUR_METHODS = ("bilinear", "bilinear-graph")
 DPI = 144
 
 

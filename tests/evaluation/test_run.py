@@ -209,6 +209,11 @@ def test_a_graph_is_run_beside_its_permuted_control_by_methods_that_read_it(
     assert [part for entry, part in plan.steps() if entry.content] == [
         ("text",), ("text", "permuted-graph"), ("text", "graph"),
     ]  # fmt: skip
+    only = chosen(["bilinear-graph"])
+    assert [part for _, part in replace(plan, methods=only, ablation=False).steps()] == [
+        ("text", "permuted-graph"), ("text", "graph"),
+    ]  # fmt: skip
+    assert replace(plan, methods=only, features=("text",)).steps() == []
 
 
 def test_warm_up_has_a_run_for_every_number_of_revealed_interactions(

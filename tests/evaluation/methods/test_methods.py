@@ -21,7 +21,7 @@ from evaluation.methods.vbpr import Vbpr
 from evaluation.splits import Split, item_cold_start, user_cold_start
 from evaluation.tuning import METRIC, judge
 
-PEERS = [name for name in ENTRIES if name != "bilinear"]
+PEERS = [name for name in ENTRIES if not name.startswith("bilinear")]
 QUICK = {
     "infonce": {"epochs": 4, "learning_rate": 0.01},
     "cornac-vbpr": {"n_epochs": 8, "batch_size": 128, "learning_rate": 0.02},
