@@ -15,7 +15,7 @@ from encoders.attributes import ATTRIBUTES
 Double: TypeAlias = NDArray[np.float64]
 """float64, any shape: what sums and norms are taken in."""
 
-DEFAULT_WEIGHTS = {ATTRIBUTES: 1.0}
+DEFAULT_WEIGHTS = {ATTRIBUTES: 0.7}
 """Of blocks that do not count 1 (docs/fusion.md has the measurement)."""
 
 _CANCELLED = 1e-6
