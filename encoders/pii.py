@@ -2,7 +2,7 @@
 
 Each kind is found by a candidate pattern and judged by a library that knows the rules:
 email-validator, phonenumberslite (Google's libphonenumber) and python-stdnum (Luhn). Why these:
-docs/decisions/0007-personal-data-in-prompts.md.
+docs/decisions/0008-personal-data-in-prompts.md.
 """
 
 from __future__ import annotations
