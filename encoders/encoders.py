@@ -79,10 +79,14 @@ class Encoders:
         from encoders.packs import resolve
 
         encoders = cls(settings, resolve(settings))
+        encoders.prepare(parts)
+        return encoders
+
+    def prepare(self, parts: frozenset[str]) -> None:
+        """Load these of PARTS now. Raises as `load` does."""
         for part in PARTS:
             if part in parts:
-                encoders._encoder(part)
-        return encoders
+                self._encoder(part)
 
     @property
     def text(self) -> Encoder[str]:

@@ -55,7 +55,8 @@ PARTS_OF_LANE = {
 
 
 def load(chosen: Settings, lanes: Iterable[str] = PARTS_OF_LANE) -> Runtime:
-    """Open the stores and load the models that these lanes need.
+    """Open the stores, then load the models that these lanes need: what is wrong with a setting
+    or a store is known before anybody waits for models.
 
     Raises:
         RejectedError: a setting makes no sense (a model that does not exist ...).
@@ -68,7 +69,14 @@ def load(chosen: Settings, lanes: Iterable[str] = PARTS_OF_LANE) -> Runtime:
     parts: frozenset[str] = frozenset()
     for lane in lanes:
         parts |= PARTS_OF_LANE.get(lane, frozenset())
-    return assemble(chosen, Encoders.load(chosen, parts=parts))
+    encoders = Encoders.load(chosen, parts=frozenset())
+    held = assemble(chosen, encoders)
+    try:
+        encoders.prepare(parts)
+    except BaseException:
+        held.close()
+        raise
+    return held
 
 
 def assemble(chosen: Settings, encoders: Encoders) -> Runtime:

@@ -1,10 +1,8 @@
-"""Fusions on disk: what is damaged is refused, what is activated is seen by every process."""
+"""Fusions on disk: what is damaged is refused, what is added is seen by every process."""
 
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 import threading
 from pathlib import Path
 
@@ -96,45 +94,6 @@ def test_an_empty_folder_is_refused(tmp_path: Path) -> None:
         Fusion.load(tmp_path)
 
 
-def test_nothing_is_active_before_the_first_activation(tmp_path: Path) -> None:
-    store = FusionStore(tmp_path / "fusion")
-    assert store.active() is None
-    assert store.versions() == []
-
-
-def test_another_store_follows_the_pointer(tmp_path: Path) -> None:
-    writer, reader = FusionStore(tmp_path), FusionStore(tmp_path)
-    first, second = fit(1), fit(2)
-    for fusion in (first, second, first):
-        writer.activate(fusion)
-        active = reader.active()
-        assert active is not None
-        assert active.version == fusion.version
-        assert reader.active() is active
-    assert set(reader.versions()) == {first.version, second.version}
-
-
-def test_another_process_follows_the_pointer(tmp_path: Path) -> None:
-    store = FusionStore(tmp_path)
-    store.activate(Fusion.passthrough(DIMS, {}))
-    script = (
-        "import sys; from pathlib import Path; from encoders.fusion import Fusion, FusionStore\n"
-        "store = FusionStore(Path(sys.argv[1]))\n"
-        "store.activate(Fusion.passthrough({'text': 3}, {}))"
-    )
-    subprocess.run([sys.executable, "-c", script, str(tmp_path)], check=True)
-    active = store.active()
-    assert active is not None
-    assert active.dim == 3
-
-
-def test_an_added_version_can_be_read_but_is_not_active(tmp_path: Path) -> None:
-    store = FusionStore(tmp_path)
-    store.add(fit())
-    assert store.active() is None
-    assert FusionStore(tmp_path).get(fit().version).dim == 12
-
-
 def test_an_unknown_version_is_named(tmp_path: Path) -> None:
     store = FusionStore(tmp_path)
     for version in ("fit-000000000000", "../etc", "active"):
@@ -142,13 +101,15 @@ def test_an_unknown_version_is_named(tmp_path: Path) -> None:
             store.get(version)
 
 
-def test_the_active_version_is_not_retired_and_others_are(tmp_path: Path) -> None:
-    store = FusionStore(tmp_path)
+def test_a_version_added_by_another_process_is_read_and_stays_when_others_are_retired(
+    tmp_path: Path,
+) -> None:
+    store = FusionStore(tmp_path / "fusion")
+    assert store.versions() == []
     old, new = fit(1), fit(2)
-    store.activate(old)
-    store.activate(new)
-    with pytest.raises(RejectedError, match="is active"):
-        store.retire(new.version)
+    store.add(old)
+    FusionStore(tmp_path / "fusion").add(new)
+    assert store.get(new.version).dim == new.dim
     store.retire(old.version)
     store.retire(old.version)
     assert store.versions() == [new.version]
@@ -158,30 +119,17 @@ def test_the_active_version_is_not_retired_and_others_are(tmp_path: Path) -> Non
         store.retire("..")
 
 
-def test_a_damaged_version_is_not_activated(tmp_path: Path) -> None:
-    store = FusionStore(tmp_path)
-    good, bad = fit(1), fit(2)
-    store.activate(good)
-    store.add(bad)
-    (tmp_path / bad.version / "fusion.safetensors").write_bytes(b"rubbish")
-    with pytest.raises(RejectedError):
-        store.activate(bad)
-    active = FusionStore(tmp_path).active()
-    assert active is not None
-    assert active.version == good.version
-
-
-def test_activations_at_the_same_time_leave_one_whole_winner(tmp_path: Path) -> None:
+def test_a_version_added_by_several_at_the_same_time_is_there_whole(tmp_path: Path) -> None:
     fusions = [fit(1), fit(2), fit(1), fit(2)]
     threads = [
-        threading.Thread(target=FusionStore(tmp_path).activate, args=(fusion,))
-        for fusion in fusions
+        threading.Thread(target=FusionStore(tmp_path).add, args=(fusion,)) for fusion in fusions
     ]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    active = FusionStore(tmp_path).active()
-    assert active is not None
-    assert active.version in {fusion.version for fusion in fusions}
+    store = FusionStore(tmp_path)
+    assert set(store.versions()) == {fusion.version for fusion in fusions}
+    for fusion in fusions:
+        assert Fusion.load(tmp_path / fusion.version).version == fusion.version
     assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]
