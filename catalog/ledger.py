@@ -329,3 +329,8 @@ class Catalog:
         """(user, item) of the interactions that arrived last, newest first."""
         with self._database.reading() as connection:
             return reading.latest_taken(connection, limit)
+
+    def uploads_named(self) -> set[str]:
+        """sha256 of every upload that an item refers to, whatever its state. Reads all items."""
+        with self._database.reading() as connection:
+            return reading.uploads_named(connection)

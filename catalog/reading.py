@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection
 
 from sqlalchemy import Connection, bindparam, func, select
@@ -45,6 +46,14 @@ LATEST_TAKEN = (
     .order_by(DID.arrival.desc(), DID.event_id.desc())
     .limit(bindparam("most"))
 )
+NAMING_UPLOADS = (
+    select(ITEM.id, ITEM.item)
+    .where(ITEM.item.like('%"upload:%'), ITEM.id > bindparam("after"))
+    .order_by(ITEM.id)
+    .limit(bindparam("most"))
+)
+UPLOAD = re.compile(r'"upload:([0-9a-f]{64})"')
+PAGE = 5_000
 INTERACTION_COUNTS = (
     select(DID.item_id, func.count())
     .where(DID.item_id.in_(bindparam("ids", expanding=True)))
@@ -137,3 +146,14 @@ def interaction_counts(connection: Connection, ids: Collection[str]) -> dict[str
 def latest_taken(connection: Connection, limit: int) -> list[tuple[str, str]]:
     """See Catalog.latest_taken."""
     return [(str(row[0]), str(row[1])) for row in connection.execute(LATEST_TAKEN, {"most": limit})]
+
+
+def uploads_named(connection: Connection) -> set[str]:
+    """See Catalog.uploads_named."""
+    found: set[str] = set()
+    after = ""
+    while rows := connection.execute(NAMING_UPLOADS, {"after": after, "most": PAGE}).all():
+        for row in rows:
+            found.update(UPLOAD.findall(row.item))
+        after = rows[-1].id
+    return found

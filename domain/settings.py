@@ -194,6 +194,9 @@ class WorkerSettings(Group):
         180.0, gt=0, description="A worker that took an item and is silent this long is held dead."
     )
     reconcile_every_s: float = Field(10.0, gt=0, description="How often the reconciler looks.")
+    upload_days: int = Field(
+        30, ge=0, description="Days after which an upload that no item names is removed; 0: never."
+    )
     soft_shutdown_s: float = Field(
         20.0, ge=0, description="How long a worker that is told to stop may finish its tasks."
     )

@@ -27,6 +27,10 @@ BROKER_RETRIES = 10
 """A worker that loses the broker tries this often (2, 4, 6 ... s apart), then ends."""
 
 
+SWEEP_EVERY_S = 6 * 3600.0
+"""How often old uploads are looked for."""
+
+
 def _transport_options(chosen: Settings) -> dict[str, Any]:
     """What kombu tells the broker's client; only Redis and Valkey know these names."""
     if not chosen.broker_url.startswith(("redis", "rediss", "sentinel", "unix")):
@@ -83,10 +87,12 @@ def configuration(chosen: Settings) -> dict[str, Any]:
 
 def _schedule(chosen: Settings) -> dict[str, Any]:
     """What beat sends; a message that nobody took by the time of the next one expires."""
+    sweep_s = SWEEP_EVERY_S if chosen.worker.upload_days else 0.0
     every_s = {
         "reconcile": ("firstlight.reconcile", chosen.worker.reconcile_every_s, ()),
         "refresh": ("firstlight.refresh", chosen.ranking.refresh_every_s, ()),
         "train": ("firstlight.train", chosen.ranking.train_every_s, (True,)),
+        "sweep_uploads": ("firstlight.sweep_uploads", sweep_s, ()),
     }
     return {
         name: {

@@ -160,6 +160,20 @@ def train(only_if_due: bool = False) -> None:
         log.warning("not_trained", reason=str(error))
 
 
+@shared_task(name="firstlight.sweep_uploads")
+def sweep_uploads() -> None:
+    """Remove old uploads that no item names."""
+    from workers.sweep import sweep_uploads as sweep
+    from workers.uploads import Uploads
+
+    held = runtime()
+    uploads = Uploads(held.settings.folder("uploads"))
+    try:
+        sweep(held.catalog, uploads, held.settings.worker.upload_days)
+    except RetryableError as error:
+        log.warning("uploads_not_swept", reason=str(error))
+
+
 @shared_task(name="firstlight.refresh")
 def refresh() -> None:
     """Forget whom the ledger deleted; count and fold in again the items that people took."""

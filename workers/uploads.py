@@ -82,6 +82,23 @@ class Uploads:
         """Whether the upload is there."""
         return _SHA256.fullmatch(sha256) is not None and self._place(sha256).is_file()
 
+    def older_than(self, age_s: float) -> list[str]:
+        """The uploads that were last sent longer ago than this, by sha256, in order."""
+        before = time.time() - age_s
+        return sorted(
+            path.parent.name + path.name
+            for path in self._folder.glob("??/*")
+            if _SHA256.fullmatch(path.parent.name + path.name) and _sent_at(path) < before
+        )
+
+    def remove(self, sha256: str, age_s: float) -> bool:
+        """Remove an upload, unless it was sent again within this age; whether it was removed."""
+        path = self._place(sha256)
+        if _sent_at(path) >= time.time() - age_s:
+            return False
+        path.unlink(missing_ok=True)
+        return True
+
     def _place(self, sha256: str) -> Path:
         return self._folder / sha256[:2] / sha256[2:]
 
@@ -100,6 +117,14 @@ class Uploads:
                     left.unlink()
             except FileNotFoundError:
                 continue
+
+
+def _sent_at(path: Path) -> float:
+    """When the content was last sent; what is gone counts as sent now."""
+    try:
+        return path.stat().st_mtime
+    except FileNotFoundError:
+        return time.time()
 
 
 def _chunks(content: bytes | IO[bytes] | Iterable[bytes]) -> Iterator[bytes]:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from catalog import Catalog, Indexed, ItemState, Pair
-from domain.events import BadEvent, parse_event
+from domain.events import BadEvent, Event, parse_event
 from domain.fields import MAX_VERSION
 from domain.limits import Limits
 from tests.fixtures.events import created, deleted, interaction, parsed, user, user_deleted
@@ -309,3 +309,16 @@ def test_a_large_batch_is_accepted_in_one_transaction(catalog: Catalog, size: in
     assert {one.status for one in again} == {"duplicate"}
     assert catalog.counts()[ItemState.PENDING] == size
     assert len(catalog.states([f"item {number}" for number in range(size)])) == size
+
+
+def test_uploads_are_named_by_what_items_hold_now_whatever_their_state(catalog: Catalog) -> None:
+    first, second, third = ("0" * 63 + mark for mark in "abc")
+
+    def naming(item: str, version: int, *uploads: str) -> Event:
+        images = [f"upload:{one}" for one in uploads]
+        return created(item, version, media={"images": images})
+
+    catalog.accept([naming("a", 1, first, second), naming("b", 1, third)])
+    assert catalog.uploads_named() == {first, second, third}
+    catalog.accept([naming("a", 2, second), deleted("b", 2)])
+    assert catalog.uploads_named() == {second}

@@ -13,6 +13,11 @@ from pathlib import Path
 import pytest
 
 from domain.errors import NotFoundError, RejectedError
+from domain.events import ItemCreated, ItemDeleted
+from domain.settings import Settings
+from tests.fixtures.shop import Shop
+from workers.celery import configuration
+from workers.sweep import sweep_uploads
 from workers.uploads import Uploads
 
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 40
@@ -92,3 +97,52 @@ def test_what_a_killed_process_left_half_written_is_removed_later(tmp_path: Path
     Uploads(tmp_path).put(PNG, 2**20)
     assert not old.exists()
     assert fresh.exists()
+
+
+def old(store: Uploads, content: bytes, days: float) -> str:
+    sha256 = store.put(content, 2**20)
+    sent_at = time.time() - days * 86_400
+    os.utime(store.path(sha256), (sent_at, sent_at))
+    return sha256
+
+
+def naming(item: str, *uploads: str, version: int = 1) -> ItemCreated:
+    images = [f"upload:{one}" for one in uploads]
+    data = {"id": item, "version": version, "title": "x", "media": {"images": images}}
+    return ItemCreated.model_validate({"data": data})
+
+
+def test_old_uploads_that_no_item_names_are_removed_and_all_others_stay(shop: Shop) -> None:
+    store, catalog = Uploads(shop.settings.folder("uploads")), shop.held.catalog
+    named, young, orphan, dropped, of_deleted = (
+        old(store, PNG + bytes([number]), days) for number, days in enumerate((400, 29, 31, 31, 31))
+    )
+    catalog.accept([naming("a", named, dropped), naming("b", of_deleted)])
+    assert sweep_uploads(catalog, store, 30) == 1
+    assert not store.exists(orphan)
+    catalog.accept([naming("a", named, version=2)])
+    catalog.accept([ItemDeleted.model_validate({"data": {"id": "b", "version": 2}})])
+    assert sweep_uploads(catalog, store, 30) == 2
+    assert [store.exists(one) for one in (named, young, dropped, of_deleted)] == [
+        True,
+        True,
+        False,
+        False,
+    ]
+    assert sweep_uploads(catalog, store, 0) == 0
+
+
+def test_an_upload_that_is_sent_again_is_young_again(shop: Shop) -> None:
+    store = Uploads(shop.settings.folder("uploads"))
+    sha256 = old(store, PNG, 100)
+    (found,) = store.older_than(86_400.0)
+    store.put(PNG, 2**20)
+    assert not store.remove(found, 86_400.0)
+    assert sweep_uploads(shop.held.catalog, store, 30) == 0
+    assert store.exists(sha256)
+
+
+def test_beat_looks_for_old_uploads_unless_they_are_kept_for_ever() -> None:
+    kept = Settings.model_validate({"worker": {"upload_days": 0}})
+    assert "sweep_uploads" in configuration(Settings())["beat_schedule"]
+    assert "sweep_uploads" not in configuration(kept)["beat_schedule"]
