@@ -75,5 +75,5 @@ def test_the_qdrant_server_has_the_minor_of_the_pinned_client(services: dict[str
 def test_the_image_copies_every_package() -> None:
     dockerfile = (DEPLOY / "Dockerfile").read_text()
     copied = set(re.findall(r"^COPY (\w+) \1$", dockerfile, re.MULTILINE))
-    packages = {"domain", "catalog", "encoders", "index", "ranking", "workers", "api"}
+    packages = {"domain", "catalog", "encoders", "index", "ranking", "evaluation", "workers", "api"}
     assert packages | {"constraints"} == copied
