@@ -17,6 +17,7 @@ from api.problems import field_error, invalid_fields
 from api.ranked import NEW, Space, answer_of, result
 from api.schemas import RecommendRequest
 from api.seen import Seen
+from api.uncertainty import Uncertainty
 from api.vectors import ItemVectors
 from catalog import Catalog
 from domain.filters import passes
@@ -53,6 +54,7 @@ class Answers:
         self._vectors = vectors
         self._settings = settings
         self._newest = Newest(catalog, index)
+        self._unsure = Uncertainty(settings.bias_limit)
 
     def ranked(
         self,
@@ -93,8 +95,10 @@ class Answers:
             notes.append(NOTHING_KNOWN)
         choice, found = None, None
         if wish.is_plain and not unranked:
-            found = candidates(space, query, self._hits(space, search, seen), self._vectors)
-            if wish.near is None or not crowded(found.content, wish.near):
+            bound = self._unsure.bias_bound(space, query)
+            hits = self._hits(space, search, seen)
+            found = candidates(space, query, hits, self._vectors, bound)
+            if not found.bounded and (wish.near is None or not crowded(found.content, wish.near)):
                 choice = Choice([Chosen(at, one) for at, one in enumerate(found.told)])
         if choice is None or found is None:
             self._check_rules(space, wish)
@@ -112,7 +116,7 @@ class Answers:
                 found.hits[one.at],
                 found.versions[one.at],
                 told[rank - 1],
-                NEW if query.is_zero else reason_of(found.told[one.at], found.hits[one.at]),
+                NEW if unranked else reason_of(found.told[one.at], found.hits[one.at]),
                 one.moved_by,
                 values[rank - 1],
             )
@@ -200,10 +204,13 @@ class Answers:
         size = max(LEAST_CANDIDATES, PER_RESULT * wish.limit)
         if size > MOST_CANDIDATES // 2:
             size = max(MOST_CANDIDATES // 2, wish.limit)
+        bound = self._unsure.bias_bound(space, query)
         while True:
             hits = self._pool(space, query, ask, wish, replace(search, limit=size), seen, pins)
-            found = candidates(space, None if query.is_zero else query, hits, self._vectors)
-            choice = choose(found, wish, self._catalog.interaction_counts)
+            asked = None if query.is_zero else query
+            found = candidates(space, asked, hits, self._vectors, bound)
+            unsure = self._unsure.leverage(space, found.content) if wish.explore else None
+            choice = choose(found, wish, self._catalog.interaction_counts, unsure)
             enough = len(choice.results) >= wish.limit or len(hits) < size
             if enough or size >= MOST_CANDIDATES:
                 return found, choice

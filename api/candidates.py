@@ -13,6 +13,7 @@ from domain.vectors import Matrix
 from index import Hit
 from ranking import Query, RankSpace, explain
 from ranking.explain import Explained
+from ranking.guards import bounded
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +25,8 @@ class Candidates:
         versions: those that `vectors` are of: newer than the hit's where it was written since.
         vectors: [n, rank_dim] float32.
         told: their scores. Without a query 0, and no parts.
+        bounded: whether the bias of any was beyond what counts, so that the index may have held
+            better ones back.
     """
 
     space: RankSpace
@@ -31,6 +34,7 @@ class Candidates:
     versions: list[int]
     vectors: Matrix
     told: list[Explained]
+    bounded: bool = False
 
     def __len__(self) -> int:
         return len(self.hits)
@@ -42,11 +46,15 @@ class Candidates:
 
 
 def candidates(
-    space: Space, query: Query | None, hits: Sequence[Hit], vectors: ItemVectors
+    space: Space,
+    query: Query | None,
+    hits: Sequence[Hit],
+    vectors: ItemVectors,
+    bias_bound: float = float("inf"),
 ) -> Candidates:
     """The hits, best first; of equal scores, and without a query, in their own order.
 
-    A hit whose item is gone by now is left out.
+    A hit whose item is gone by now is left out. A bias counts up to its bound.
     """
     held = vectors.of_hits(space.collection, hits)
     kept = [hit for hit in hits if hit.id in held]
@@ -54,10 +62,11 @@ def candidates(
     matrix = np.zeros((0, dim), dtype=np.float32)
     if kept:
         matrix = np.stack([held[hit.id].vector for hit in kept])
+    cut = False
     if query is None:
         told = [Explained(0.0, {})] * len(kept)
     else:
-        told = explain(query, matrix, space.rank.blocks)
+        told, cut = bounded(explain(query, matrix, space.rank.blocks), bias_bound)
         order = sorted(range(len(kept)), key=lambda at: (-told[at].score, kept[at].id))
         if order != list(range(len(kept))):
             kept, told, matrix = (
@@ -66,4 +75,4 @@ def candidates(
                 matrix[order],
             )
     versions = [held[hit.id].version for hit in kept]
-    return Candidates(space.rank, kept, versions, matrix, told)
+    return Candidates(space.rank, kept, versions, matrix, told, cut)

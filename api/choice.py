@@ -72,10 +72,16 @@ Counts = Callable[[Collection[str]], dict[str, int]]
 """Interactions stored for each item id, 0 included."""
 
 
-def choose(found: Candidates, wish: Wish, counts: Counts) -> Choice:
+def choose(
+    found: Candidates, wish: Wish, counts: Counts, unsure: NDArray[np.float64] | None = None
+) -> Choice:
     """Pins at their places; of the rest the best, unlike each other as far as wished, within the
     quotas; and the places set aside for exploration by sampled score, items without interactions
-    first. In order of the score shown, but for what a result says that it was moved by."""
+    first. In order of the score shown, but for what a result says that it was moved by.
+
+    Args:
+        unsure: [n], the leverage of each candidate's content; None where it is not known.
+    """
     if not len(found):
         return Choice([])
     base = np.array([one.score for one in found.told])
@@ -105,7 +111,7 @@ def choose(found: Candidates, wish: Wish, counts: Counts) -> Choice:
     exploring, cold = places(room, wish.explore, wish.cold_share, draw)
     picked = picker.pick(scores, room - exploring)
     if wish.explore:
-        sampled, untried = _sampled(found, scores, wish, counts, draw)
+        sampled, untried = _sampled(found, scores, wish, counts, draw, unsure)
         tried = picker.pick(sampled, cold, among=untried)
         tried += picker.pick(sampled, exploring - len(tried))
         more[EXPLORE] = np.zeros(len(scores))
@@ -123,12 +129,13 @@ def _sampled(
     wish: Wish,
     counts: Counts,
     draw: np.random.Generator,
+    unsure: NDArray[np.float64] | None,
 ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     """A score of each candidate drawn from its posterior, and which have no interactions."""
     known = counts([hit.id for hit in found.hits])
     interactions = np.array([known[hit.id] for hit in found.hits], dtype=np.float64)
     spread = wish.settings.explore_scale * spread_of(scores)
-    sd = posterior_sd(interactions, wish.settings.explore_prior, spread)
+    sd = posterior_sd(interactions, wish.settings.explore_prior, spread, unsure)
     return scores + sd * draw.standard_normal(len(scores)), interactions == 0
 
 

@@ -297,10 +297,15 @@ class RankingSettings(Group):
         description="Standard deviations of the candidates' scores that an untried one varies by.",
     )
     near_cosine: float = Field(
-        0.98, gt=0, le=1, description="Above this cosine of content two items are near-duplicates."
+        0.95, gt=0, le=1, description="Above this cosine of content two items are near-duplicates."
     )
     near_duplicates: int = Field(
         1, ge=0, description="Near-duplicates in one answer at most; 0: no limit."
+    )
+    bias_limit: float = Field(
+        3.0,
+        ge=0,
+        description="Standard deviations above the mean that a trained bias counts; 0: no limit.",
     )
 
 

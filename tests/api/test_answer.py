@@ -6,10 +6,14 @@ import json
 import time
 from datetime import UTC, datetime, timedelta
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from api.uncertainty import Uncertainty
+from domain.vectors import RANK
+from ranking import Hybrid, HybridStore, Moments, named, projection
 from tests.fixtures.service import problem_of
 
 GENRES = ["drama", "comedy", "horror", "war"]
@@ -350,3 +354,55 @@ def test_defaults_come_from_the_settings_and_a_request_overrides_them(make_servi
     assert all("explore" not in one["parts"] for one in plain)
     scores = [one["score"] for one in plain]
     assert scores == sorted(scores, reverse=True)
+
+
+def test_an_item_made_for_the_learned_bias_is_bounded_and_gives_way(make_service):
+    service = make_service(ranking={"explore_unknown": 0.0})
+    service.publish(*({"id": f"b{n:02}", "title": f"film {n} about {n * 7}"} for n in range(40)))
+    space = service.parts.spaces.current()
+    ids = [f"b{n:02}" for n in range(40)]
+    stored = service.parts.index.fetch(space.collection, ids, with_vectors=[RANK])
+    content = space.rank.content_of(np.stack([stored[key].vectors[RANK] for key in ids]))
+    moments = Moments.of(content)
+    towards = content[7] - moments.mean
+    a = projection(
+        space.fusion,
+        {
+            "history": np.eye(space.rank.content, dtype=np.float32),
+            "one": 50 * towards[None] / np.linalg.norm(towards),
+        },
+    )
+    store = HybridStore(service.settings.data_dir / "artifacts" / "hybrid")
+    for limit in (0.0, 1.0):
+        made = named(Hybrid("", a, space.rank, moments=moments))
+        store.publish(made, space.fusion)
+        service.parts.recommender._answers._unsure = Uncertainty(limit)
+        found = service.recommend(liked=["b03"], limit=40)["results"]
+        biases = {one["id"]: one["parts"]["bias"] for one in found}
+        scores = [one["score"] for one in found]
+        assert scores == sorted(scores, reverse=True)
+        assert all(sum(one["parts"].values()) == one["score"] for one in found)
+        if limit == 0.0:
+            loud = biases
+    cut = [key for key in loud if biases[key] < loud[key] - 1e-6]
+    assert max(loud, key=loud.get) in cut
+    assert len(cut) < 20
+    assert [biases[key] for key in cut] == pytest.approx([max(biases.values())] * len(cut))
+
+
+def test_exploration_by_a_trained_hybrid_keeps_every_promise(make_service):
+    service = make_service()
+    service.publish(*({"id": f"t{n:02}", "title": f"tale {n} of {n % 5}"} for n in range(30)))
+    space = service.parts.spaces.current()
+    stored = service.parts.index.fetch(
+        space.collection, [f"t{n:02}" for n in range(30)], with_vectors=[RANK]
+    )
+    content = space.rank.content_of(np.stack([one.vectors[RANK] for one in stored.values()]))
+    a = projection(space.fusion, {"history": np.eye(space.rank.content, dtype=np.float32)})
+    store = HybridStore(service.settings.data_dir / "artifacts" / "hybrid")
+    store.publish(named(Hybrid("", a, space.rank, moments=Moments.of(content))), space.fusion)
+    answer = service.recommend(liked=["t03"], limit=10, explore=0.5, seed=4)
+    assert answer["model"]["projection"].startswith("h-")
+    found = answer["results"]
+    assert sum(one["parts"]["explore"] != 0 for one in found) == 5
+    assert all(sum(one["parts"].values()) == one["score"] for one in found)
