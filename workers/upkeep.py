@@ -1,4 +1,4 @@
-"""What a worker looks after between items: the first fit, and collections being completed."""
+"""What a worker looks after between items: the first fit, collections being completed, expiry."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from catalog import ItemState
+from workers.expiry import remove_expired
 
 if TYPE_CHECKING:
     from workers.publish import Sender
@@ -23,6 +24,9 @@ ASK_EVERY_S = 15.0
 
 SETTLE_EVERY_S = 2.0
 """How often tasks look whether a new collection is complete."""
+
+EXPIRY_EVERY_S = 60.0
+"""How often expired items are looked for."""
 
 
 class Upkeep:
@@ -49,6 +53,8 @@ class Upkeep:
         self.settle(held, sender)
         if self.first_fit_is_due(held):
             sender.send_task(FIT_FUSION, True)
+        if self._turn("expiry", EXPIRY_EVERY_S):
+            remove_expired(held.catalog, held.index, sender.dispatch, time.time())
 
     def settle(self, held: Runtime, sender: Sender) -> None:
         """Bring a collection that is to take over the alias nearer to it."""
