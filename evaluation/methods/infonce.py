@@ -28,8 +28,8 @@ class InfoNce:
 
     def __init__(
         self,
-        temperature: float = 0.1,
-        decay: float = 1e-3,
+        temperature: float = 0.2,
+        decay: float = 1e-2,
         learning_rate: float = 1e-3,
         epochs: int = 20,
         batch: int = 512,

@@ -129,13 +129,13 @@ ENTRIES: Mapping[str, Entry] = {
             "infonce",
             f"{_METHODS}.infonce:InfoNce",
             "a bilinear form by gradient descent on InfoNCE",
-            grid=_grid(temperature=(0.05, 0.2), decay=(1e-4, 1e-2)),
+            grid=_grid(decay=(1e-4, 1e-2, 1e-1)),
         ),
         Entry(
             "cornac-vbpr",
             f"{_METHODS}.vbpr:Vbpr",
             "VBPR by Cornac on the same fused vectors (He, McAuley 2016)",
-            grid=_grid(learning_rate=(0.002, 0.01)),
+            grid=_grid(learning_rate=(0.004, 0.016)),
         ),
         Entry(
             "bilinear",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -30,8 +31,8 @@ class Vbpr:
         k: int = 32,
         k2: int = 32,
         n_epochs: int = 10,
-        batch_size: int = 1024,
-        learning_rate: float = 0.005,
+        batch_size: int = 4096,
+        learning_rate: float = 0.01,
         lambda_w: float = 0.01,
         lambda_e: float = 0.0,
     ) -> None:
@@ -69,7 +70,7 @@ class Vbpr:
         place = np.full(task.train.shape[1], -1)
         place[warm] = np.arange(len(warm))
         # Cornac's own maps keep rows in order of first appearance: identity maps keep ours
-        data = Dataset(
+        data = _with_fast_negatives(Dataset)(
             num_users=len(known),
             num_items=len(warm),
             uid_map={row: row for row in range(len(known))},
@@ -103,3 +104,36 @@ class Vbpr:
         scores[known] += self._gamma[rows[known]] @ self._free.T
         scores[known] += self._theta[rows[known]] @ self._content.T
         return np.asarray(scores, dtype=np.float32)
+
+
+_REDRAWS = 100
+"""After so many a user with nearly everything keeps an item of their own as negative."""
+
+
+def _with_fast_negatives(dataset: Any) -> Any:
+    """Cornac's Dataset, its uniform negatives drawn a batch at a time: the same distribution, but
+    its own loop over single pairs takes three quarters of a fit."""
+
+    class Batched(dataset):  # type: ignore[misc]
+        def uij_iter(
+            self, batch_size: int = 1, shuffle: bool = False
+        ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]]:
+            users, items, _ = self.uir_tuple
+            known = np.sort(users.astype(np.int64) * self.num_items + items)
+            for batch in self.idx_iter(len(users), batch_size, shuffle):
+                rows = users[batch].astype(np.int64)
+                drawn = self.rng.randint(self.num_items, size=len(rows))
+                for _ in range(_REDRAWS):
+                    again = _among(known, rows * self.num_items + drawn)
+                    if not again.any():
+                        break
+                    drawn[again] = self.rng.randint(self.num_items, size=int(again.sum()))
+                yield rows, items[batch], drawn
+
+    return Batched
+
+
+def _among(known: NDArray[np.int64], keys: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """[n] bool: keys that are in the sorted array."""
+    places = np.minimum(np.searchsorted(known, keys), len(known) - 1)
+    return np.asarray(known[places] == keys)

@@ -17,7 +17,7 @@ from evaluation.methods.ease import Ease
 from evaluation.methods.factors import ImplicitAls
 from evaluation.methods.histories import ridge_map, with_one
 from evaluation.methods.infonce import InfoNce
-from evaluation.methods.vbpr import Vbpr
+from evaluation.methods.vbpr import Vbpr, _with_fast_negatives
 from evaluation.splits import Split, item_cold_start, user_cold_start
 from evaluation.tuning import METRIC, judge
 
@@ -192,6 +192,21 @@ def _recording(keep: Callable[..., None], kept: list) -> Callable[..., None]:  #
         keep(self, task, model, warm)
 
     return recorded
+
+
+def test_no_item_of_a_user_is_drawn_as_their_negative_and_all_others_are() -> None:
+    from cornac.data import Dataset
+
+    pairs = [(str(user), str(item), 1.0) for user in range(4) for item in range(user + 1)]
+    data = _with_fast_negatives(Dataset).from_uir([*pairs, ("4", "5", 1.0)], seed=0)
+    drawn: dict[int, set[int]] = {}
+    for _ in range(60):
+        for users, _, negatives in data.uij_iter(4, shuffle=True):
+            for user, item in zip(users.tolist(), negatives.tolist(), strict=True):
+                drawn.setdefault(user, set()).add(item)
+    for user, negatives_of in drawn.items():
+        own = set(data.matrix[user].indices.tolist())
+        assert negatives_of == set(range(data.num_items)) - own
 
 
 def test_infonce_without_a_step_is_the_whitened_cosine(cold: Task) -> None:
