@@ -202,14 +202,14 @@ def test_a_user_with_nothing_gets_the_newest_items(service):
         service.publish({"id": f"n{number}", "title": "t", "attributes": {"odd": number % 2}})
     service.client.put("/v1/users/blank", json={})
     for ask in ({}, {"user": "blank"}):
-        found = service.recommend(**ask, limit=3)
+        found = service.recommend(**ask, limit=3, explore=0)
         assert [one["id"] for one in found["results"]] == ["n3", "n2", "n1"]
         assert {one["reason"] for one in found["results"]} == {"new"}
         assert found["notes"]
-    found = service.recommend(filters={"odd": 0})
+    found = service.recommend(filters={"odd": 0}, explore=0)
     assert [one["id"] for one in found["results"]] == ["n2", "n0"]
     service.client.post("/v1/interactions", json={"user": "blank", "item": "gone"})
-    assert service.recommend(user="blank", limit=1)["results"][0]["id"] == "n3"
+    assert service.recommend(user="blank", limit=1, explore=0)["results"][0]["id"] == "n3"
     answer = service.client.post("/v1/recommend", json={"filters": {"colour": "red"}})
     assert problem_of(answer, 422)["errors"][0]["field"] == "filters.colour"
 
