@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from api.because import because, reason_of
+from api.because import KNOWN_ITEMS, Known, because, reason_of
+from api.cache import LruCache
 from api.candidates import Candidates, candidates
 from api.choice import Choice, Chosen, Wish, choose
 from api.explanation import explained_in_full
@@ -55,6 +56,7 @@ class Answers:
         self._settings = settings
         self._newest = Newest(catalog, index)
         self._unsure = Uncertainty(settings.bias_limit)
+        self._known: Known = LruCache(KNOWN_ITEMS)
 
     def ranked(
         self,
@@ -109,7 +111,7 @@ class Answers:
             told, explanations = explained_in_full(space, query, found, choice, history)
         shown = [one.at for one in choice.results]
         hits = [found.hits[at] for at in shown]
-        values = because(space.fusion, query, hits, found.vectors[shown], told)
+        values = because(space.fusion, query, hits, found.vectors[shown], told, self._known)
         results = [
             result(
                 rank,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from api.candidates import Candidates
@@ -10,6 +11,9 @@ from api.history import History
 from api.ranked import Space
 from ranking import Explained, Query
 from ranking.sources import HISTORY, Source, history_asks, sources
+
+PATHS = 3
+"""Paths through the graph that are told of one result."""
 
 
 def explained_in_full(
@@ -31,8 +35,24 @@ def explained_in_full(
         [one.told for one in choice.results],
         asks,
     )
-    told = [one for one, _ in tables]
-    return told, [{"sources": [_shown(row, history) for row in rows]} for _, rows in tables]
+    paths = _paths(space, [found.hits[one.at].id for one in choice.results], history)
+    explanations = [
+        {"sources": [_shown(row, history) for row in rows], "paths": path}
+        for (_, rows), path in zip(tables, paths, strict=True)
+    ]
+    return [one for one, _ in tables], explanations
+
+
+def _paths(space: Space, ids: Sequence[str], history: History) -> list[list[str]]:
+    """What each item shares with the history in the knowledge graph, in words."""
+    if space.graph is None or not len(history):
+        return [[] for _ in ids]
+    reasons = space.graph.reasons(history.ids)
+    names = [title or item_id for title, item_id in zip(history.titles, history.ids, strict=True)]
+    return [
+        [path.text(names[path.because]) for path in reasons.paths(space.graph.node(one), PATHS)]
+        for one in ids
+    ]
 
 
 def _shown(source: Source, history: History) -> dict[str, Any]:

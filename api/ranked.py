@@ -14,6 +14,7 @@ from api.vectors import ItemVectors
 from encoders import Fusion
 from index import Hit
 from ranking import Explained, Hybrid, Query, RankSpace, explain
+from ranking.graph import GraphArtifact
 
 NEW = "new"
 NOTHING_INDEXED = "nothing is indexed yet; publish items and wait until they are"
@@ -21,13 +22,14 @@ NOTHING_INDEXED = "nothing is indexed yet; publish items and wait until they are
 
 @dataclass(frozen=True, slots=True)
 class Space:
-    """A collection, the fusion that filled it, the space of its rank vectors, and the hybrid that
-    queries it."""
+    """A collection, the fusion that filled it, the space of its rank vectors, the hybrid that
+    queries it, and the knowledge graph beside it."""
 
     collection: str
     fusion: Fusion
     rank: RankSpace
     hybrid: Hybrid
+    graph: GraphArtifact | None = None
 
     def facts(self) -> dict[str, str]:
         """Which artifacts produced an answer."""

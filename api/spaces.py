@@ -30,14 +30,12 @@ class Spaces:
             return None
         collection, fusion, rank = found
         hybrid = self._hybrids.current(fusion, rank)
-        if hybrid.graph is not None and hybrid.graph_version != self._graph_version():
+        graph = self._graphs.current()
+        version = "" if graph is None else graph.version
+        if hybrid.graph is not None and hybrid.graph_version != version:
             # Items have their places in another graph than the one its term was trained on.
             hybrid = replace(hybrid, graph=None)
-        return Space(collection, fusion, rank, hybrid)
-
-    def _graph_version(self) -> str:
-        graph = self._graphs.current()
-        return "" if graph is None else graph.version
+        return Space(collection, fusion, rank, hybrid, graph)
 
     def use(self, work: Callable[[Space | None], T]) -> T:
         """Work with what serves now; once more when that collection was dropped meanwhile."""

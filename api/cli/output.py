@@ -14,7 +14,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from api.client import FirstlightClient
-from api.schemas import RankedAnswer
+from api.schemas import RankedAnswer, RankedItem
 from domain.errors import FirstlightError
 from domain.settings import settings
 
@@ -95,7 +95,32 @@ def show_ranking(answer: RankedAnswer, title: str | None = None) -> None:
         cells = (str(result.rank), result.title, result.id, f"{result.score:.3f}")
         drawn.add_row(*map(escape, cells), " ".join(shown) or result.reason)
     console.print(drawn)
+    for result in answer.results:
+        if result.explanation is not None:
+            _show_explanation(result)
     if not answer.results:
         console.print("nothing matches")
     for note in answer.notes:
         console.print(f"note: {note}", markup=False)
+
+
+def _show_explanation(result: RankedItem) -> None:
+    """Where one score comes from, the strongest first."""
+    assert result.explanation is not None
+    console.print(f"\n{result.rank}. {result.title or result.id}", markup=False)
+    for source in result.explanation.sources:
+        if abs(source.score) < SHOWN_PART:
+            continue
+        named = source.title or source.item or ""
+        through = " ".join(
+            f"{name} {_short(value)}"
+            for name, value in source.parts.items()
+            if abs(value) >= SHOWN_PART and name != source.source
+        )
+        console.print(
+            f"   {_short(source.score):>7}  {source.source} {named}".rstrip()
+            + (f"  ({through})" if through else ""),
+            markup=False,
+        )
+    for path in result.explanation.paths:
+        console.print(f"            {path}", markup=False)

@@ -32,6 +32,30 @@ class Told(NamedTuple):
     share: float
 
 
+class Basis(NamedTuple):
+    """One item's values, ready to be asked about.
+
+    Attributes:
+        values: [v] (name, value), as published.
+        tokens: [t, dim] float32, what each token puts into the item's block.
+        rest: [t], the share of each token in what the block's mean and a centred query add.
+        shares: [v, t] float32, which part of each token is which value's.
+    """
+
+    values: tuple[tuple[str, Scalar], ...]
+    tokens: Matrix
+    rest: NDArray[np.float64]
+    shares: Matrix
+
+    def told(self, query: NDArray[np.floating], part: float) -> list[Told]:
+        """What each value adds, largest first; together `part`. query: [dim]."""
+        adds = (self.tokens @ query.astype(np.float32)).astype(np.float64)
+        adds += (part - adds.sum()) * self.rest
+        found = (self.shares @ adds).tolist()
+        told = [Told(*value, share) for value, share in zip(self.values, found, strict=True)]
+        return sorted(told, key=lambda one: (-one.share, one.name, str(one.value)))
+
+
 class AttributeBlock:
     """How one fusion reads attributes. Immutable, safe to share between threads."""
 
@@ -75,18 +99,48 @@ class AttributeBlock:
         Returns:
             Nothing for an item whose block was imputed, or does not come from these attributes.
         """
-        rows = self.mapping.rows(attributes)
-        back = self.block.projection @ query.astype(np.float32)
+        bases = self.bases(vectors, attributes)
         found: list[list[Told]] = [[] for _ in attributes]
+        for at, basis in enumerate(bases):
+            if basis is not None:
+                part = float(query @ vectors[at]) if parts is None else parts[at]
+                found[at] = basis.told(query, part)
+        return found
+
+    def bases(self, vectors: Matrix, attributes: Sequence[Attributes]) -> list[Basis | None]:
+        """What `told` knows of each item before anybody asks; see there for the arguments."""
+        rows = self.mapping.rows(attributes)
+        found: list[Basis | None] = [None] * len(attributes)
         raws = {at: raw for at, raw in enumerate(rows.vectors()) if raw is not None}
         if not raws:
             return found
         mapped = (np.stack(list(raws.values())) - self.block.mean) @ self.block.projection
         for at, own in zip(raws, mapped.astype(np.float64), strict=True):
             if scale := _scale(own, vectors[at]):
-                part = float(query @ vectors[at]) if parts is None else parts[at]
-                found[at] = _shares(rows, at, attributes[at], scale * back, part)
+                found[at] = self._basis(rows, at, attributes[at], scale)
         return found
+
+    def _basis(self, rows: Rows, at: int, attributes: Attributes, scale: float) -> Basis:
+        start, stop = rows.weights.indptr[at], rows.weights.indptr[at + 1]
+        columns = rows.weights.indices[start:stop]
+        weights = rows.weights.data[start:stop].astype(np.float64)
+        into = (scale * weights)[:, None] * (rows.directions[columns] @ self.block.projection)
+        place = {column: token for token, column in enumerate(columns.tolist())}
+        owners: dict[int, list[tuple[str, Scalar]]] = defaultdict(list)
+        for name, value in attributes.items():
+            for one in values_of(value):
+                for token in value_tokens(name, one):
+                    column = rows.tokens.get(token)
+                    if column is not None and column in place:
+                        owners[place[column]].append((name, one))
+        values = list(dict.fromkeys(owner for several in owners.values() for owner in several))
+        number = {value: position for position, value in enumerate(values)}
+        shares = np.zeros((len(values), len(columns)), dtype=np.float32)
+        for row, several in owners.items():
+            for owner in several:
+                shares[number[owner], row] += 1.0 / len(several)
+        squares = weights**2
+        return Basis(tuple(values), into.astype(np.float32), squares / squares.sum(), shares)
 
 
 def _scale(own: NDArray[np.float64], vector: Vector) -> float:
@@ -97,27 +151,3 @@ def _scale(own: NDArray[np.float64], vector: Vector) -> float:
     scale = float(own @ vector) / square
     off = float(np.linalg.norm(scale * own - vector))
     return scale if scale > 0 and off <= _SAME * float(np.linalg.norm(vector)) else 0.0
-
-
-def _shares(rows: Rows, at: int, attributes: Attributes, back: Vector, part: float) -> list[Told]:
-    start, stop = rows.weights.indptr[at], rows.weights.indptr[at + 1]
-    columns = rows.weights.indices[start:stop]
-    weights = rows.weights.data[start:stop].astype(np.float64)
-    adds = weights * (rows.directions[columns] @ back)
-    squares = weights**2
-    # the mean of the block, and of the query where that is centred
-    adds += (part - adds.sum()) * squares / squares.sum()
-    by_column = dict(zip(columns.tolist(), adds.tolist(), strict=True))
-    owners: dict[int, list[tuple[str, Scalar]]] = defaultdict(list)
-    for name, value in attributes.items():
-        for one in values_of(value):
-            for token in value_tokens(name, one):
-                column = rows.tokens.get(token)
-                if column is not None and column in by_column:
-                    owners[column].append((name, one))
-    shares: dict[tuple[str, Scalar], float] = defaultdict(float)
-    for column, several in owners.items():
-        for owner in several:
-            shares[owner] += by_column[column] / len(several)
-    told = [Told(name, value, share) for (name, value), share in shares.items()]
-    return sorted(told, key=lambda one: (-one.share, one.name, str(one.value)))

@@ -12,8 +12,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from api.uncertainty import Uncertainty
+from domain.items import Item
 from domain.vectors import RANK
 from ranking import Hybrid, HybridStore, Moments, named, projection
+from ranking.graph import GraphStore, graph_artifact, link_items, read_graph
 from tests.fixtures.service import problem_of
 
 GENRES = ["drama", "comedy", "horror", "war"]
@@ -406,3 +408,23 @@ def test_exploration_by_a_trained_hybrid_keeps_every_promise(make_service):
     found = answer["results"]
     assert sum(one["parts"]["explore"] != 0 for one in found) == 5
     assert all(sum(one["parts"].values()) == one["score"] for one in found)
+
+
+def test_an_explanation_tells_the_paths_of_an_imported_graph(make_service):
+    service = make_service()
+    service.publish(
+        *({"id": f"g{n}", "title": f"Film {n}", "attributes": {"year": 1990 + n}} for n in range(6))
+    )
+    plain = service.recommend(liked=["g0"], explain=True)["results"]
+    assert all(one["explanation"]["paths"] == [] for one in plain)
+    edges = [("g0", "directed_by", "scott"), ("g3", "directed_by", "scott")]
+    edges += [(f"g{n}", "set_in", f"place{n % 3}") for n in range(1, 6)]
+    knowledge, _, _ = read_graph("\t".join(edge).encode() for edge in edges)
+    items = [Item(id=f"g{n}", title=f"Film {n}") for n in range(6)]
+    links = link_items(knowledge, items, {}).found
+    store = GraphStore(service.settings.folder("artifacts") / "graph")
+    store.publish(graph_artifact(knowledge, links, {}, 4))
+    found = service.recommend(liked=["g0"], explain=True)["results"]
+    paths = {one["id"]: one["explanation"]["paths"] for one in found}
+    assert paths.pop("g3") == ["because you liked Film 0: directed by scott"]
+    assert all(not path for path in paths.values())
