@@ -250,8 +250,14 @@ def _measure(catalogue: Catalogue, encoders: Encoders) -> None:
     rows.append(("flood", (median, share), (median, flooded(catalogue, copies, hostile, near))))
     alike = float((copies @ catalogue.content[good]).min())
 
+    alike_films = np.argwhere(np.triu(catalogue.content @ catalogue.content.T > near.cosine, 1))
+    same = sum(items[one].title == items[other].title for one, other in alike_films)
     users, beyond = len(films), catalogue.biases > limit * catalogue.biases.std()
     print(f"{users} users, {len(items)} films; {int(beyond.sum())} films beyond the bias limit")
+    print(
+        f"{len(alike_films)} pairs of films with cosine > {near.cosine:g},"
+        f" {same} of them with the same title"
+    )
     print(f"flood: copies of {items[good].title!r}, cosine to it >= {alike:.3f}")
     print(f"{'':8}{'median rank':>24}{'share of top 10':>24}")
     print(f"{'':8}{'without':>12}{'with':>12}{'without':>12}{'with':>12}")

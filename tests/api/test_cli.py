@@ -185,3 +185,26 @@ def test_onboard_asks_a_person_and_ranks_after_each_answer(published: System) ->
     assert "1/2" in said
     assert "2/2" in said
     assert said.count("of what was unsure is told") == 2
+
+
+def test_a_recommendation_takes_rules_and_explains_itself(published: System) -> None:
+    rules = json.dumps({"exclude": ["owl"], "pin": [{"item": "mug", "position": 1}]})
+    asked = ("recommend", "tea for two", "--rules", rules, "--diversity", "0.3", "--explain")
+    found = published.json(*asked, "--explore", "0.5", "--seed", "1")
+    assert found["results"][0]["id"] == "mug"
+    assert found["results"][0]["moved_by"] == "pin"
+    assert "owl" not in [one["id"] for one in found["results"]]
+    for one in found["results"]:
+        rows = one["explanation"]["sources"]
+        assert sum(row["score"] for row in rows) == one["score"]
+    said = published.run(*asked)
+    assert "1. A mug" in said
+    assert "text" in said.split("1. A mug")[1]
+
+
+@pytest.mark.parametrize("rules", ["{broken", "[]", '{"pins": []}'])
+def test_rules_that_cannot_be_read_are_refused_by_option_or_field(
+    published: System, rules: str
+) -> None:
+    said = published.run("recommend", "tea", "--rules", rules, code=2)
+    assert "rules" in said
