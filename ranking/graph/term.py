@@ -11,7 +11,8 @@ linear in pi_i: the query's graph part is q_g = beta (G^T pi_u / s_u + w b / s_b
 G's form, w and beta are chosen on validation. The *control* does the same with a graph whose
 links are exchanged at random: among items with about as many features, so that whatever follows
 from being linked, from how richly an item is described (which goes with popularity), and from the
-freedom of choice stays. beta is 0 unless the graph's gain exceeds that of every permuted graph.
+freedom of choice stays. beta is 0 unless the graph's gain exceeds that of every permuted graph, and
+their mean by DEVIATIONS standard deviations.
 """
 
 from __future__ import annotations
@@ -35,6 +36,9 @@ RIDGES = ((0.01, 3.0),)
 
 IDENTITY, RIDGE = "identity", "ridge"
 PERMUTATIONS = 5
+DEVIATIONS = 2.0
+"""A graph has to beat its permuted graphs, and their mean by so many standard deviations."""
+
 STRATA = 20
 """The control exchanges links among items in the same twentieth by number of features."""
 
@@ -239,7 +243,7 @@ def fit_graph_term(
         _choose(train, permuted(pi, [linked], random), asked, base)[1].gain
         for _ in range(permutations)
     ]
-    kept = chosen.gain > max((0.0, *control, *shuffled))
+    kept = chosen.gain > max((0.0, *control, *shuffled, _usual(control), _usual(shuffled)))
     report = GraphReport(
         base=_mean(base),
         gain=chosen.gain,
@@ -252,6 +256,16 @@ def fit_graph_term(
     )
     matrix, bias, covariance = terms
     return GraphTerm(chosen.beta if kept else 0.0, matrix, bias, covariance), report
+
+
+def _usual(gains: Sequence[float]) -> float:
+    """Up to where chance reaches: mean + DEVIATIONS standard deviations.
+
+    Five permuted graphs alone would let one graph of chance in six pass.
+    """
+    if len(gains) < 2:
+        return 0.0
+    return float(np.mean(gains) + DEVIATIONS * np.std(gains, ddof=1))
 
 
 def permuted(
