@@ -46,6 +46,7 @@ def als(
             other, so that for a while the index holds both.
     """
     from implicit.cpu.als import AlternatingLeastSquares
+    from threadpoolctl import threadpool_limits
 
     counts = np.bincount(interactions.indices, minlength=len(ids))
     warm = np.flatnonzero(counts)
@@ -54,14 +55,16 @@ def als(
     taken = csr_matrix(interactions[:, warm], dtype=np.float32)
     taken = csr_matrix(taken[np.diff(taken.indptr) > 0])
     rank = min(space.factors, len(warm) - 1, taken.shape[0])
-    model = AlternatingLeastSquares(
-        factors=rank,
-        regularization=REGULARIZATION,
-        alpha=ALPHA,
-        iterations=ITERATIONS,
-        random_state=seed,
-    )
-    model.fit(taken, show_progress=False)
+    # implicit brings its own threads; those of BLAS beside them slow it several times.
+    with threadpool_limits(1, "blas"):
+        model = AlternatingLeastSquares(
+            factors=rank,
+            regularization=REGULARIZATION,
+            alpha=ALPHA,
+            iterations=ITERATIONS,
+            random_state=seed,
+        )
+        model.fit(taken, show_progress=False)
     factors = _wide(model.item_factors, space.factors)
     people = _wide(model.user_factors, space.factors)
     chosen = [ids[at] for at in warm]
