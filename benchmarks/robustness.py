@@ -43,7 +43,7 @@ from evaluation.features import embed, fuse
 from ranking import prior
 from ranking.diversity import Near, Picker
 from ranking.moments import Moments
-from ranking.training import TrainingData, fit_projection, profile_rows, stacked, user_rows
+from ranking.training import TrainingData, fit_projection
 
 COPIES = 50
 WORDS = 400
@@ -68,19 +68,9 @@ class Catalogue:
         )
         liked = dataset.matrix()
         self.liked = liked.toarray() > 0
-        fitted = fit_projection(
-            TrainingData(self.fusion.blocks, self.content, liked, {}), prior(self.fusion).matrices
-        )
-        layout, dim = fitted.statistics.layout, self.content.shape[1]
-        rows = user_rows(
-            self.fusion.blocks,
-            layout,
-            profile_rows(self.fusion.blocks, {}),
-            liked @ self.content,
-            np.diff(liked.indptr).astype(np.float64),
-            fitted.statistics.recipe.k0,
-        )
-        self.asked = rows @ stacked(layout, fitted.matrices, dim)
+        data = TrainingData(self.fusion.blocks, self.content, liked)
+        fitted = fit_projection(data, prior(self.fusion).matrices)
+        self.asked = fitted.queries(data, np.arange(dataset.n_users), liked).astype(np.float64)
         self.moments = Moments.of(self.content)
         self.bias = fitted.matrices["one"][0].astype(np.float64)
         centred = self.content.astype(np.float64) - self.moments.mean

@@ -55,40 +55,76 @@ def user_vector(
         history_count: n, how many items the history holds.
         k0: how slowly history takes over from the profile, > 0.
     """
-    profile = {
-        name: part
-        for name, vector in embeddings.items()
-        if (part := _profile_part(blocks, name, vector)) is not None
-    }
-    known = history is not None and float(np.linalg.norm(history)) > TINY
-    rho = k0 / (k0 + history_count) if known else 1.0
-    share_of_history = 1.0 - rho if set(profile) - {"demographics"} else 1.0
-    reach = np.sqrt(
-        sum(b.weight**2 for b in blocks for p in profile if SOURCE_BLOCKS.get(p) == b.name)
-    )
-    parts = {
-        name: (part * (rho / (reach if name in SOURCE_BLOCKS else 1.0))).astype(np.float32)
-        for name, part in profile.items()
-    }
-    if known and history is not None:
-        parts["history"] = (history * share_of_history).astype(np.float32)
+    profiles = profile_rows(blocks, {name: one[None, :] for name, one in embeddings.items()})
+    past = None if history is None else history[None, :]
+    rows = user_parts(blocks, profiles, past, np.array([history_count]), k0)
+    parts = {name: row[0].astype(np.float32) for name, row in rows.items() if row.any()}
     parts["one"] = np.ones(1, dtype=np.float32)
     return UserVector(parts)
 
 
-def _profile_part(blocks: Sequence[BlockMap], name: str, vector: Vector) -> Vector | None:
-    """One embedding centred and scaled, or None where it says nothing or reaches no block."""
-    if name not in SOURCE_BLOCKS:
-        length = float(np.linalg.norm(vector))
-        return vector / np.float32(length) if length > TINY else None
-    for block in blocks:
-        if block.name == SOURCE_BLOCKS[name]:
-            centred = vector - source_mean(block, name)
-            length = float(np.linalg.norm(centred @ block.projection))
-            if block.weight <= 0 or length <= TINY:
-                return None
-            return np.asarray(centred / np.float32(length), dtype=np.float32)
-    return None
+def profile_rows(blocks: Sequence[BlockMap], profiles: Mapping[str, Matrix]) -> dict[str, Matrix]:
+    """Profile parts of n users centred and scaled, before rho: {part: [n, d_part] float32}.
+
+    Args:
+        profiles: {part: [n, d_part]}, embeddings; a row of zeros says nothing.
+
+    Returns:
+        A row of zeros where an embedding says nothing or reaches no block.
+    """
+    found = {}
+    for name, raw in profiles.items():
+        block = next((one for one in blocks if one.name == SOURCE_BLOCKS.get(name)), None)
+        if name in SOURCE_BLOCKS and (block is None or block.weight <= 0):
+            found[name] = np.zeros(raw.shape, dtype=np.float32)
+            continue
+        rows = raw if block is None else raw - source_mean(block, name)
+        lengths = row_lengths(rows if block is None else rows @ block.projection)
+        lengths[(lengths <= TINY) | ~raw.any(axis=1)] = np.inf
+        found[name] = (rows / lengths[:, None]).astype(np.float32)
+    return found
+
+
+def user_parts(
+    blocks: Sequence[BlockMap],
+    profiles: Mapping[str, Matrix],
+    history: NDArray[np.floating] | None,
+    counts: NDArray[np.floating],
+    k0: float,
+) -> dict[str, NDArray[np.floating]]:
+    """The parts of `user_vector` for n users, without "one": {part: [n, d_part]}.
+
+    Args:
+        profiles: of `profile_rows`.
+        history: [n, rank_dim], rows of unit length or zeros; None: nobody has one.
+        counts: [n], how many items each history holds.
+    """
+    number = len(counts)
+    there = {name: matrix.any(axis=1) for name, matrix in profiles.items()}
+    known = np.zeros(number, dtype=bool)
+    if history is not None:
+        known = row_lengths(history) > TINY
+    rho = np.where(known, k0 / (k0 + counts), 1.0)
+    said, reached = np.zeros(number, dtype=bool), np.zeros(number)
+    for name, present in there.items():
+        if name != "demographics":
+            said |= present
+        for block in blocks:
+            if SOURCE_BLOCKS.get(name) == block.name:
+                reached += present * block.weight**2
+    to_blocks = rho / np.sqrt(np.where(reached > 0, reached, 1.0))
+    parts: dict[str, NDArray[np.floating]] = {
+        name: matrix * (to_blocks if name in SOURCE_BLOCKS else rho)[:, None]
+        for name, matrix in profiles.items()
+    }
+    if history is not None:
+        parts["history"] = history * (known * np.where(said, 1.0 - rho, 1.0))[:, None]
+    return parts
+
+
+def row_lengths(rows: NDArray[np.floating]) -> NDArray[np.floating]:
+    """Euclidean length of each row, [n]."""
+    return np.asarray(np.sqrt(np.einsum("ij,ij->i", rows, rows)))
 
 
 def source_mean(block: BlockMap, part: str) -> Vector:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,14 +18,7 @@ from ranking.graph.term import (
     fit_graph_term,
 )
 from ranking.moments import Moments
-from ranking.training import (
-    Setting,
-    TrainingData,
-    fit_projection,
-    profile_rows,
-    stacked,
-    user_rows,
-)
+from ranking.training import Setting, TrainingData, fit_projection
 
 COLD_SHARE = 0.2
 """Of the items that somebody took: held out, and the candidates of the question."""
@@ -91,16 +83,7 @@ def _question(
     users = np.sort(random.permutation(users)[:MAX_USERS])
     history = csr_matrix(rest.interactions[users])
     fitted = fit_projection(rest, prior, setting=setting)
-    rows = user_rows(
-        data.blocks,
-        fitted.statistics.layout,
-        {part: rows[users] for part, rows in profile_rows(data.blocks, data.profiles).items()},
-        history @ data.items,
-        np.diff(history.indptr).astype(np.float64),
-        data.k0,
-    )
-    width = data.items.shape[1]
-    queries = (rows @ stacked(fitted.statistics.layout, fitted.matrices, width)).astype(np.float32)
+    queries = fitted.queries(data, users, history)
     base = _standardised(queries, data.items, cold)
     return Question(history, cold, base, np.asarray(targets[users].todense()) > 0)
 
@@ -122,8 +105,4 @@ def _sampled(data: TrainingData, seed: int) -> TrainingData:
     if users <= SAMPLE_USERS:
         return data
     chosen = np.sort(np.random.default_rng(seed).permutation(users)[:SAMPLE_USERS])
-    return replace(
-        data,
-        interactions=csr_matrix(data.interactions[chosen]),
-        profiles={part: matrix[chosen] for part, matrix in data.profiles.items()},
-    )
+    return data.of_users(chosen)

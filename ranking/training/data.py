@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
 import numpy as np
@@ -13,6 +13,8 @@ from scipy.sparse import csr_matrix
 from domain.errors import RejectedError
 from domain.vectors import BlockMap, Matrix
 from ranking.layout import PARTS, part_dims, rank_dim
+from ranking.training.users import user_layout, user_rows
+from ranking.user import profile_rows
 
 Sparse: TypeAlias = csr_matrix
 """[n_users, n_items] float32 weights > 0, indices in order, no pair twice."""
@@ -77,10 +79,33 @@ class TrainingData:
                     field=f"profiles.{part}",
                 )
 
+    def of_users(self, rows: NDArray[np.int64]) -> TrainingData:
+        """Only these users, [n] rows."""
+        return replace(
+            self,
+            interactions=csr_matrix(self.interactions[rows]),
+            profiles={part: matrix[rows] for part, matrix in self.profiles.items()},
+        )
+
+    def user_rows(self, users: NDArray[np.int64], history: csr_matrix) -> Double:
+        """z of some users, [n, d_u] float64, with other histories than they are trained with.
+
+        Args:
+            users: [n] rows.
+            history: [n, n_items], what is known of each.
+        """
+        said = {part: matrix[users] for part, matrix in self.profiles.items()}
+        return user_rows(
+            self.blocks,
+            user_layout(self.blocks, self.profiles),
+            profile_rows(self.blocks, said),
+            history @ self.items,
+            np.diff(history.indptr).astype(np.float64),
+            self.k0,
+        )
+
     def without_items(self, dropped: NDArray[np.bool_]) -> TrainingData:
         """The same with nobody having taken the items marked, [n_items] bool."""
         kept = csr_matrix(self.interactions.multiply(~dropped[None, :]))
         kept.eliminate_zeros()
-        return TrainingData(
-            self.blocks, self.items, kept.astype(np.float32), self.profiles, self.k0
-        )
+        return replace(self, interactions=kept.astype(np.float32))

@@ -16,7 +16,6 @@ from ranking.quality import ndcg
 from ranking.training.data import Double, TrainingData
 from ranking.training.solve import Ridge, Solver, item_gram, metric_of, stacked
 from ranking.training.statistics import Recipe, Statistics
-from ranking.training.users import profile_rows, user_layout, user_rows
 
 LEAST_INTERACTIONS = 50
 """With fewer there is nothing to choose penalties on; the prior serves."""
@@ -60,6 +59,12 @@ class Fitted:
     scores: dict[str, float]
     statistics: Statistics = field(repr=False)
     gram: Double = field(repr=False)
+
+    def queries(self, data: TrainingData, users: NDArray[np.int64], history: csr_matrix) -> Matrix:
+        """A^T u of some users, [n, d] float32; see `TrainingData.user_rows`."""
+        width = data.items.shape[1]
+        a = stacked(self.statistics.layout, self.matrices, width)
+        return (data.user_rows(users, history) @ a).astype(np.float32)
 
     def report(self) -> dict[str, Any]:
         """For JSON."""
@@ -226,11 +231,7 @@ def _sampled(data: TrainingData, seed: int) -> TrainingData:
     order = np.random.default_rng(seed).permutation(interactions.shape[0])
     counts = np.diff(interactions.indptr)[order]
     users = np.sort(order[np.cumsum(counts) <= SELECTION_INTERACTIONS])
-    return replace(
-        data,
-        interactions=csr_matrix(interactions[users]),
-        profiles={part: matrix[users] for part, matrix in data.profiles.items()},
-    )
+    return data.of_users(users)
 
 
 def _folds(data: TrainingData, seed: int) -> Iterator[_Fold]:
@@ -241,7 +242,6 @@ def _folds(data: TrainingData, seed: int) -> Iterator[_Fold]:
         return
     rng = np.random.default_rng(seed)
     drawn = rng.permutation(known)
-    prepared = profile_rows(data.blocks, data.profiles)
     for number in range(FOLDS):
         cold = np.sort(drawn[number * size : (number + 1) * size])
         dropped = np.zeros(len(taken), dtype=bool)
@@ -255,25 +255,7 @@ def _folds(data: TrainingData, seed: int) -> Iterator[_Fold]:
         users = np.sort(rng.permutation(asked)[:SELECTION_USERS])
         yield _Fold(
             rest,
-            _rows(data, rest, users, prepared),
+            data.user_rows(users, rest.interactions[users]),
             data.items[cold],
             np.asarray(targets[users].todense()) > 0,
         )
-
-
-def _rows(
-    data: TrainingData,
-    rest: TrainingData,
-    users: NDArray[np.int64],
-    prepared: Mapping[str, NDArray[np.float32]],
-) -> Double:
-    layout = user_layout(data.blocks, data.profiles)
-    history = rest.interactions[users]
-    return user_rows(
-        data.blocks,
-        layout,
-        {part: matrix[users] for part, matrix in prepared.items()},
-        history @ data.items,
-        np.diff(history.indptr).astype(np.float64),
-        data.k0,
-    )

@@ -26,7 +26,8 @@ from scipy.sparse import csr_matrix
 
 from domain.vectors import BlockMap, Matrix
 from ranking.training.data import Double, Sparse, TrainingData
-from ranking.training.users import UserLayout, profile_rows, user_layout, user_rows
+from ranking.training.users import UserLayout, user_layout, user_rows
+from ranking.user import profile_rows
 
 USERS_AT_ONCE = 2048
 

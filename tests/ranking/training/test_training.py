@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.sparse import csr_matrix
 
 from domain.errors import RejectedError
-from domain.vectors import BlockMap
+from domain.vectors import DEMOGRAPHICS_DIM, BlockMap
 from ranking.training import (
     Recipe,
     Ridge,
@@ -16,12 +18,11 @@ from ranking.training import (
     TrainingData,
     fit_projection,
     item_gram,
-    profile_rows,
     solve,
     user_layout,
     user_rows,
 )
-from ranking.user import user_vector
+from ranking.user import profile_rows, user_vector
 
 RAW, DIM = 6, 4
 
@@ -51,21 +52,34 @@ def data(users: int = 60, items: int = 40, seed: int = 0) -> TrainingData:
     return TrainingData(blocks(), content, csr_matrix(taken.astype(np.float32)), profiles)
 
 
-def test_a_row_of_training_is_the_vector_that_is_served() -> None:
+@pytest.mark.parametrize("said", [(), ("demographics",), ("text",), ("demographics", "text")])
+def test_a_row_of_training_is_the_vector_that_is_served(said: tuple[str, ...]) -> None:
     made = data()
-    layout = user_layout(made.blocks, made.profiles)
-    sums = made.interactions @ made.items
-    counts = np.diff(made.interactions.indptr).astype(np.float64)
-    rows = user_rows(
-        made.blocks, layout, profile_rows(made.blocks, made.profiles), sums, counts, 3.0
-    )
-    for user in range(10):
-        history = sums[user] / np.linalg.norm(sums[user])
-        served = user_vector(
-            made.blocks, {"text": made.profiles["text"][user]}, history, counts[user], 3.0
+    rng = np.random.default_rng(1)
+    profiles = {
+        part: rng.standard_normal((60, RAW if part == "text" else DEMOGRAPHICS_DIM)).astype(
+            np.float32
         )
+        for part in said
+    }
+    for rows in profiles.values():
+        rows[::3] = 0.0
+    made = replace(made, profiles=profiles)
+    layout = user_layout(made.blocks, made.profiles)
+    users = np.arange(12)
+    history = made.interactions[users]
+    history.data[history.indptr[4] : history.indptr[5]] = 0.0
+    history.eliminate_zeros()
+    rows = made.user_rows(users, history)
+    sums, counts = history @ made.items, np.diff(history.indptr)
+    for user in users:
+        length = np.linalg.norm(sums[user])
+        past = sums[user] / length if length else None
+        embeddings = {part: made.profiles[part][user] for part in said}
+        served = user_vector(made.blocks, embeddings, past, counts[user], made.k0)
         for part, (start, stop) in layout.spans.items():
-            np.testing.assert_allclose(rows[user, start:stop], served.parts[part], atol=1e-5)
+            expected = served.parts.get(part, np.zeros(stop - start))
+            np.testing.assert_allclose(rows[user, start:stop], expected, atol=1e-5)
 
 
 def test_forgetting_users_leaves_the_sums_of_the_others() -> None:
