@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import re
 import shutil
-import tempfile
 import threading
 import time
 from pathlib import Path
 
+from domain.durable import Stamp, put_folder, stamp, write_durably
 from domain.errors import RejectedError
 from domain.log import logger
 from ranking.artifact import load, save
@@ -29,8 +28,6 @@ KEPT = 3
 ABANDONED_S = 86_400.0
 """A hybrid that is being written for longer than this has lost its writer."""
 
-Stamp = tuple[int, int, int] | None
-
 
 class HybridStore:
     """The hybrid that serves, per fusion; the prior where none was published.
@@ -47,18 +44,18 @@ class HybridStore:
 
     def current(self, fusion: FusionLike, space: RankSpace) -> Hybrid:
         """The hybrid for this fusion and space. One that is refused is logged and the old stays."""
-        stamp = _stamp(self._pointer(fusion.version))
+        now = stamp(self._pointer(fusion.version))
         held = self._loaded.get(fusion.version)
-        if held is not None and held[0] == stamp and held[1].space == space:
+        if held is not None and held[0] == now and held[1].space == space:
             return held[1]
         with self._lock:
             held = self._loaded.get(fusion.version)
-            if held is None or held[0] != stamp or held[1].space != space:
+            if held is None or held[0] != now or held[1].space != space:
                 old = untrained(fusion, space)
                 if held is not None and held[1].space == space:
                     old = held[1]
-                found = self._read(fusion, space, old) if stamp else untrained(fusion, space)
-                held = (stamp, found)
+                found = self._read(fusion, space, old) if now else untrained(fusion, space)
+                held = (now, found)
                 self._loaded = {fusion.version: held} | {
                     version: other
                     for version, other in list(self._loaded.items())[:3]
@@ -74,26 +71,15 @@ class HybridStore:
             RejectedError: `Hybrid.check` refuses it; what served goes on serving.
         """
         hybrid.check(fusion, hybrid.space)
-        target = self._folder / _safe(hybrid.version)
         self._folder.mkdir(parents=True, exist_ok=True)
-        if not target.exists():
-            staged = Path(tempfile.mkdtemp(prefix=".new-", dir=self._folder))
-            try:
-                save(hybrid, staged)
-                for path in [*staged.rglob("*"), staged]:
-                    _sync(path)
-                staged.rename(target)
-            except OSError:
-                if not target.exists():
-                    raise
-            finally:
-                shutil.rmtree(staged, ignore_errors=True)
-        self._point(fusion.version, hybrid.version)
+        put_folder(self._folder / _safe(hybrid.version), lambda folder: save(hybrid, folder))
+        pointer = json.dumps({"version": hybrid.version})
+        write_durably(self._pointer(fusion.version), pointer.encode())
         self._retire()
 
     def is_published(self, fusion: FusionLike) -> bool:
         """Whether anything but the prior serves this fusion."""
-        return _stamp(self._pointer(fusion.version)) is not None
+        return stamp(self._pointer(fusion.version)) is not None
 
     def versions(self) -> list[str]:
         """Every hybrid on disk, for going back."""
@@ -140,33 +126,8 @@ class HybridStore:
     def _pointer(self, fusion_version: str) -> Path:
         return self._folder / f"current-{_safe(fusion_version)}.json"
 
-    def _point(self, fusion_version: str, version: str) -> None:
-        handle, name = tempfile.mkstemp(prefix=".pointer-", dir=self._folder)
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            json.dump({"version": version}, file)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(name).replace(self._pointer(fusion_version))
-        _sync(self._folder)
-
 
 def _safe(name: str) -> str:
     if not SAFE_NAME.match(name):
         raise RejectedError(f"{name!r} cannot name a file", field="version")
     return name
-
-
-def _stamp(path: Path) -> Stamp:
-    try:
-        found = path.stat()
-    except OSError:
-        return None
-    return found.st_ino, found.st_mtime_ns, found.st_size
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

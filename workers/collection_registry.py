@@ -21,8 +21,8 @@ from pathlib import Path
 
 import orjson
 
+from domain.durable import write_durably
 from domain.errors import RejectedError, RetryableError
-from workers.durable import write_durably
 
 
 class BusyError(RejectedError):

@@ -22,6 +22,7 @@ import orjson
 from numpy.typing import NDArray
 
 from catalog import START, Catalog, Cursor
+from domain.durable import write_durably
 from domain.log import logger
 from domain.settings import Settings
 from domain.vectors import RANK, Matrix, Vector
@@ -30,7 +31,6 @@ from index import ItemIndex, ItemPoint, StoredItem
 from ranking import Hybrid
 from workers.collection import Active, opened, registry_of
 from workers.composing import Composed, Composer, factors_of
-from workers.durable import write_durably
 
 if TYPE_CHECKING:
     from workers.runtime import Runtime

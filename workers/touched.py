@@ -9,8 +9,8 @@ from pathlib import Path
 
 import orjson
 
+from domain.durable import write_durably
 from domain.log import logger
-from workers.durable import write_durably
 
 log = logger(__name__)
 

@@ -11,8 +11,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO
 
+from domain.durable import sync
 from domain.errors import NotFoundError, RejectedError
-from workers.durable import sync_folder
 from workers.fetch_types import AUDIO_READ, IMAGES_READ, SNIFFED_BYTES, content_type
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -105,9 +105,9 @@ class Uploads:
     def _keep(self, partial: Path, path: Path) -> None:
         if not path.parent.is_dir():
             path.parent.mkdir(exist_ok=True)
-            sync_folder(self._folder)
+            sync(self._folder)
         partial.replace(path)
-        sync_folder(path.parent)
+        sync(path.parent)
 
     def _sweep(self) -> None:
         """Remove what a process that was killed left half written."""

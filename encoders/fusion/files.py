@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load as load_tensors
 from safetensors.numpy import save as save_tensors
 
+from domain.durable import write_durably
 from domain.errors import RejectedError
 from domain.vectors import BlockMap, Matrix
 from encoders.attributes import ATTRIBUTES
@@ -69,14 +69,6 @@ def save(
     contiguous = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
     write_durably(folder / ARRAYS, save_tensors(contiguous))
     write_durably(folder / LAYOUT, json.dumps(layout, indent=2).encode())
-
-
-def write_durably(path: Path, content: bytes) -> None:
-    """Write and fsync."""
-    with path.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
 
 
 def load(

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 import tempfile
 import threading
 from pathlib import Path
 
+from domain.durable import sync
 from domain.errors import NotFoundError, RejectedError
 from encoders.fusion.files import LAYOUT
 from encoders.fusion.fusion import Fusion
@@ -65,7 +65,7 @@ class FusionStore:
                 raise
         finally:
             shutil.rmtree(building, ignore_errors=True)
-        _sync_folder(self._folder)
+        sync(self._folder)
 
     def versions(self) -> list[str]:
         """Versions on disk, oldest first."""
@@ -87,12 +87,3 @@ class FusionStore:
         with self._lock:
             self._loaded.pop(version, None)
         shutil.rmtree(self._folder / version, ignore_errors=True)
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make renames inside a folder survive a power cut, where the system can."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 
 import qdrant_edge as edge
 
+from domain.durable import sync
 from domain.log import logger
 from index.server.bodies import Body
 from index.server.effects import DropIndex, Effect, PutIndex
@@ -25,7 +26,7 @@ from index.server.engine import new_shard, open_shard, sync_tree
 from index.server.engine_config import edge_config
 from index.server.files import read_json, write_json
 from index.server.graph import Coverage, build_due
-from index.server.journal import Journal, Position, sync_folder
+from index.server.journal import Journal, Position
 from index.server.replay import replay
 from index.server.spec import CollectionSpec, Defaults, parse_spec
 from index.server.writer import Writer
@@ -87,7 +88,7 @@ class Collection:
         _write_meta(fresh, name, spec, {})
         sync_tree(fresh)
         fresh.rename(folder)
-        sync_folder(folder.parent)
+        sync(folder.parent)
         return cls(folder, defaults)
 
     def points_count(self) -> int:
@@ -230,7 +231,7 @@ class Collection:
         doomed = self.folder.with_name(f".deleted-{self.folder.name}")
         shutil.rmtree(doomed, ignore_errors=True)
         self.folder.rename(doomed)
-        sync_folder(doomed.parent)
+        sync(doomed.parent)
         shutil.rmtree(doomed)
 
     def _remove_leftovers(self) -> None:

@@ -8,8 +8,8 @@ from typing import Any
 
 import orjson
 
+from domain.durable import sync
 from domain.errors import PermanentError
-from index.server.journal import sync_folder
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -20,7 +20,7 @@ def write_json(path: Path, value: Any) -> None:
         file.flush()
         os.fsync(file.fileno())
     fresh.replace(path)
-    sync_folder(path.parent)
+    sync(path.parent)
 
 
 def read_json(path: Path) -> Any:

@@ -19,6 +19,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
+from domain.durable import sync
 from domain.errors import PermanentError
 from domain.log import logger
 
@@ -41,15 +42,6 @@ class Record(NamedTuple):
     sequence: int
     data: bytes
     end: Position
-
-
-def sync_folder(folder: Path) -> None:
-    """Make the folder's entries (created, renamed, removed files) durable."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _checksum(sequence: int, data: bytes) -> int:
@@ -134,7 +126,7 @@ class Journal:
         for old in self._numbers():
             if old < number:
                 self._path(old).unlink()
-        sync_folder(self._folder)
+        sync(self._folder)
 
     def bytes(self) -> int:
         """Size of the log on disk."""
@@ -165,7 +157,7 @@ class Journal:
         self._file = self._open(self._path(number), create=True)
         self._number = number
         self._end = 0
-        sync_folder(self._folder)
+        sync(self._folder)
 
     @staticmethod
     def _open(path: Path, *, create: bool = False) -> BinaryIO:

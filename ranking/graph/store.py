@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import tempfile
 import threading
 from pathlib import Path
 
+from domain.durable import Stamp, put_folder, stamp, write_durably
 from domain.errors import RejectedError
 from domain.log import logger
 from ranking.graph.artifact import FACTS_FILE, GraphArtifact
@@ -18,8 +17,6 @@ log = logger(__name__)
 POINTER = "current.json"
 KEPT = 3
 """Versions that stay on disk, for going back; older ones are removed at the next import."""
-
-Stamp = tuple[int, int, int] | None
 
 
 class GraphStore:
@@ -35,38 +32,21 @@ class GraphStore:
 
     def current(self) -> GraphArtifact | None:
         """The graph that serves. One that cannot be read is logged and the old one stays."""
-        stamp = _stamp(self._folder / POINTER)
+        now = stamp(self._folder / POINTER)
         held = self._held
-        if held[0] == stamp:
+        if held[0] == now:
             return held[1]
         with self._lock:
-            if self._held[0] != stamp:
-                self._held = (stamp, self._read(self._held[1]) if stamp else None)
+            if self._held[0] != now:
+                self._held = (now, self._read(self._held[1]) if now else None)
             return self._held[1]
 
     def publish(self, artifact: GraphArtifact) -> None:
         """Write a graph and make it the one that serves."""
         self._folder.mkdir(parents=True, exist_ok=True)
-        target = self._folder / artifact.version
-        if not target.exists():
-            staged = Path(tempfile.mkdtemp(prefix=".new-", dir=self._folder))
-            try:
-                artifact.save(staged)
-                for file in staged.iterdir():
-                    _sync(file)
-                staged.rename(target)
-            except OSError:
-                if not target.exists():
-                    raise
-            finally:
-                shutil.rmtree(staged, ignore_errors=True)
-        handle, written = tempfile.mkstemp(prefix=".pointer-", dir=self._folder)
-        with os.fdopen(handle, "w", encoding="utf-8") as pointer:
-            json.dump({"version": artifact.version}, pointer)
-            pointer.flush()
-            os.fsync(pointer.fileno())
-        Path(written).replace(self._folder / POINTER)
-        _sync(self._folder)
+        put_folder(self._folder / artifact.version, artifact.save)
+        pointer = json.dumps({"version": artifact.version})
+        write_durably(self._folder / POINTER, pointer.encode())
         self._retire(artifact.version)
 
     def versions(self) -> list[str]:
@@ -92,19 +72,3 @@ class GraphStore:
             return old
         log.info("graph loaded", graph=found.version, entities=len(found.graph.entities))
         return found
-
-
-def _stamp(path: Path) -> Stamp:
-    try:
-        found = path.stat()
-    except OSError:
-        return None
-    return found.st_ino, found.st_mtime_ns, found.st_size
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
