@@ -64,6 +64,7 @@ class Onboarding:
         models: Models,
         spaces: Spaces,
         vectors: ItemVectors,
+        answers: Answers,
         settings: RankingSettings,
     ) -> None:
         self._catalog = catalog
@@ -73,7 +74,7 @@ class Onboarding:
         self._vectors = vectors
         self._settings = settings
         self._surveys = Surveys(catalog, vectors)
-        self._answers = Answers(catalog=catalog, index=index, vectors=vectors, settings=settings)
+        self._answers = answers
 
     def onboard(self, ask: OnboardingRequest) -> dict[str, Any]:
         """The answer as plain values, in the form of OnboardingAnswer.

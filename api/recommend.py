@@ -20,7 +20,6 @@ from api.vectors import ItemVectors
 from catalog import Catalog, InteractionRecord
 from domain.settings import RankingSettings
 from domain.users import User
-from index import ItemIndex
 from ranking import user_vector
 
 DAY_S = 86_400.0
@@ -42,19 +41,18 @@ class Recommender:
         self,
         *,
         catalog: Catalog,
-        index: ItemIndex,
         models: Models,
         spaces: Spaces,
         vectors: ItemVectors,
+        answers: Answers,
         settings: RankingSettings,
     ) -> None:
         self._catalog = catalog
-        self._index = index
         self._models = models
         self._spaces = spaces
         self._vectors = vectors
         self._settings = settings
-        self._answers = Answers(catalog=catalog, index=index, vectors=vectors, settings=settings)
+        self._answers = answers
 
     def recommend(self, ask: RecommendRequest) -> dict[str, Any]:
         """The answer as plain values, in the form of RankedAnswer.

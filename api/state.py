@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from fastapi import Request
 
+from api.answer import Answers
 from api.examples import Examples
 from api.explore import Explorer
 from api.models import Models
@@ -96,6 +97,7 @@ def open_parts(
         GraphStore(settings.folder("artifacts") / "graph"),
     )
     vectors = ItemVectors(index, settings.api.item_cache)
+    answers = Answers(catalog=catalog, index=index, vectors=vectors, settings=settings.ranking)
     uploads = Uploads(settings.folder("uploads"))
     examples = Examples(uploads, settings.fetch)
     return Parts(
@@ -110,10 +112,10 @@ def open_parts(
         sender=Sender(broker, batch=settings.worker.bulk_batch),
         recommender=Recommender(
             catalog=catalog,
-            index=index,
             models=models,
             spaces=spaces,
             vectors=vectors,
+            answers=answers,
             settings=settings.ranking,
         ),
         onboarding=Onboarding(
@@ -122,6 +124,7 @@ def open_parts(
             models=models,
             spaces=spaces,
             vectors=vectors,
+            answers=answers,
             settings=settings.ranking,
         ),
         explorer=Explorer(
