@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -11,8 +10,7 @@ from numpy.typing import NDArray
 
 from domain.vectors import Matrix
 from evaluation.dataset import Dataset
-from evaluation.splits import Evaluation
-from ranking.graph import KnowledgeGraph, Question, read_graph, shared_degrees, spectral
+from ranking.graph import KnowledgeGraph, read_graph, shared_degrees, spectral
 
 DIM = 64
 """Length of pi in evaluations, the default of FIRSTLIGHT_RANKING_GRAPH_DIM."""
@@ -55,26 +53,6 @@ def item_graph(dataset: Dataset) -> ItemGraph | None:
     entities = (dataset.entity_of_item.get(item.id, "") for item in dataset.items)
     nodes = np.array([graph.number.get(entity, -1) for entity in entities], dtype=np.int64)
     return ItemGraph(graph, nodes) if (nodes >= 0).any() else None
-
-
-def question_of(
-    evaluation: Evaluation, scores: Callable[[NDArray[np.int64]], NDArray[np.float32]]
-) -> Question:
-    """A validation question with base scores standardised over all items, user by user.
-
-    Args:
-        scores: users [n] -> [n, n_items].
-    """
-    users = evaluation.users.astype(np.int64)
-    candidates = np.flatnonzero(evaluation.candidates)
-    base = standardised_rows(scores(users))[:, candidates]
-    base[evaluation.masked[users][:, candidates].toarray() > 0] = -np.inf
-    return Question(
-        history=evaluation.history[users],
-        candidates=candidates,
-        base=base,
-        relevant=evaluation.targets[users][:, candidates].toarray() > 0,
-    )
 
 
 def standardised_rows(scores: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -19,7 +19,6 @@ from ranking.graph import (
     THRESHOLD,
     GraphArtifact,
     GraphStore,
-    GraphTerm,
     KnowledgeGraph,
     Links,
     graph_artifact,
@@ -27,8 +26,6 @@ from ranking.graph import (
     read_graph,
     read_links,
 )
-from ranking.graph.weigh import weigh
-from ranking.training import Setting, TrainingData
 
 if TYPE_CHECKING:
     from domain.items import Item
@@ -149,8 +146,7 @@ def import_graph(
 ) -> GraphArtifact:
     """Read a graph, link the catalogue to it, fit its embedding, and make it the one that serves.
 
-    Until training has found that it beats its permuted control, beta is 0 and answers stay as
-    they are.
+    Answers then tell its paths as reasons. No training weighs it yet: scores stay as they are.
 
     Args:
         given: a file of triples or a folder, see `sources`.
@@ -191,33 +187,6 @@ def relink(chosen: Settings, *, threshold: float | None = None) -> GraphArtifact
 def graph_store(chosen: Settings) -> GraphStore:
     """Where imported graphs lie."""
     return GraphStore(chosen.folder("artifacts") / "graph")
-
-
-def weigh_graph(
-    chosen: Settings,
-    ids: Sequence[str],
-    data: TrainingData,
-    known: Mapping[str, Matrix],
-    setting: Setting,
-) -> tuple[GraphTerm | None, str, dict[str, Any]]:
-    """The graph term of a training: how much the graph that serves adds to this content.
-
-    Args:
-        ids: [n_items] of the columns of `data`.
-        data, known, setting: what the projection was trained on, toward and with.
-
-    Returns:
-        the term, None without a graph that fits the collection; the version of the graph it speaks
-        of; and for the report its gain beside that of its permuted control.
-    """
-    artifact = graph_store(chosen).current()
-    if artifact is None:
-        return None, "", {}
-    if artifact.dim != chosen.ranking.graph_dim:
-        return None, "", {"left_out": f"the graph has {artifact.dim} numbers; import it again"}
-    term, report = weigh(data, known, setting, artifact.vectors(ids), artifact.degrees(ids))
-    log.info("graph weighed", graph=artifact.version, beta=term.beta, found=str(report))
-    return term, artifact.version, {**report.as_dict(), "graph": artifact.version}
 
 
 def _publish(

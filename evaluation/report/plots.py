@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from domain.errors import RejectedError
-from evaluation.summary import Summary
+from evaluation.summary import Summary, System
 from evaluation.tuning import METRIC
 
 if TYPE_CHECKING:
@@ -84,6 +84,17 @@ def _bars(axes: Axes, labels: Sequence[str], values: Sequence[float], ours: Sequ
     axes.spines[["top", "right"]].set_visible(False)
 
 
+def _intervals(
+    axes: Axes, labels: Sequence[str], found: Sequence[tuple[System, Interval]]
+) -> tuple[list[float], list[float]]:
+    """Bars of means with their intervals; the means, and half of each interval."""
+    values = [value.mean for _, value in found]
+    halves = [_half(value) for _, value in found]
+    _bars(axes, labels, values, [one.method in OUR_METHODS for one, _ in found])
+    axes.errorbar(values, range(len(found)), xerr=halves, fmt="none", ecolor="#222", capsize=3)
+    return values, halves
+
+
 def _quality(summary: Summary, question: str, folder: Path, file: str) -> Plot:
     found = [
         (one, value)
@@ -93,15 +104,7 @@ def _quality(summary: Summary, question: str, folder: Path, file: str) -> Plot:
     found.sort(key=lambda pair: -pair[1].mean)
 
     def paint(axes: Axes) -> None:
-        values = [value.mean for _, value in found]
-        _bars(
-            axes,
-            [one.method for one, _ in found],
-            values,
-            [one.method in OUR_METHODS for one, _ in found],
-        )
-        halves = [_half(value) for _, value in found]
-        axes.errorbar(values, range(len(found)), xerr=halves, fmt="none", ecolor="#222", capsize=3)
+        values, halves = _intervals(axes, [one.method for one, _ in found], found)
         for place, (value, half) in enumerate(zip(values, halves, strict=True)):
             axes.annotate(
                 f"{value:.3f}",
@@ -160,15 +163,7 @@ def _subsets(summary: Summary, question: str, folder: Path) -> Plot:
     ]
 
     def paint(axes: Axes) -> None:
-        values = [value.mean for _, value in found]
-        _bars(
-            axes,
-            [one.label for one, _ in found],
-            values,
-            [one.method in OUR_METHODS for one, _ in found],
-        )
-        halves = [_half(value) for _, value in found]
-        axes.errorbar(values, range(len(found)), xerr=halves, fmt="none", ecolor="#222", capsize=3)
+        _intervals(axes, [one.label for one, _ in found], found)
         axes.set_xlabel(METRIC)
 
     title = f"{METRIC} per modality subset, {question}"
