@@ -51,14 +51,14 @@ def import_(
     threshold: Threshold = None,
     as_json: AsJson = False,
 ) -> None:
-    """Read a graph, link the catalogue to it and fit its embedding; training then weighs it."""
+    """Read a graph, link the catalogue to it, fit its embedding; answers then tell its paths."""
     from workers.graph import import_graph
 
     with console.status("importing"):
         artifact = import_graph(settings(), source, links=links, threshold=threshold)
     _show(artifact, as_json)
     if not as_json:
-        console.print("`firstlight train` weighs it against permuted graphs and puts it to use")
+        console.print("answers tell its paths; training does not weigh it yet: no score changes")
 
 
 @commands.command()

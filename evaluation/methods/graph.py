@@ -18,8 +18,8 @@ from ranking.training import TrainingData
 class BilinearGraph:
     """u^T A c_i, standardised, plus the graph term where it beats its permuted control.
 
-    How much the graph weighs is decided inside the training pairs, as `firstlight train` decides
-    it, and told in `report`. The harness runs the method on the permuted graph too.
+    How much the graph weighs is decided inside the training pairs and told in `report`. The
+    harness runs the method on the permuted graph too.
     """
 
     name = "bilinear-graph"
