@@ -3,7 +3,7 @@
 from ranking.training.data import PROFILE_PARTS, TrainingData
 from ranking.training.fit import LEAST_INTERACTIONS, Fitted, Setting, fit_projection, solve
 from ranking.training.solve import Ridge, Solver, item_gram, metric_of, stacked
-from ranking.training.statistics import Recipe, Statistics, seeds_of
+from ranking.training.statistics import Recipe, Statistics
 from ranking.training.users import UserLayout, user_layout, user_rows
 
 __all__ = [
@@ -20,7 +20,6 @@ __all__ = [
     "fit_projection",
     "item_gram",
     "metric_of",
-    "seeds_of",
     "solve",
     "stacked",
     "user_layout",

@@ -164,7 +164,7 @@ def choose(
         key = (number, setting.recipe.alpha, setting.ridge.metric)
         if key not in solvers:
             statistics, gram = sums(number, setting.recipe)
-            known = stacked(statistics.layout, dict(prior), sample.items.shape[1])
+            known = stacked(statistics.layout, prior, sample.items.shape[1])
             metric = metric_of(sample.blocks, setting.ridge.metric)
             solvers[key] = Solver(statistics, gram, known, metric)
         return solvers[key]

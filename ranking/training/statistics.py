@@ -106,7 +106,6 @@ class Statistics:
         profiles: Mapping[str, Matrix],
         *,
         sign: float = 1.0,
-        seeds: NDArray[np.uint32] | None = None,
     ) -> None:
         """Add users, or subtract them (sign = -1) with the very rows that they added.
 
@@ -114,7 +113,6 @@ class Statistics:
             items: [n_items, d] float32, as they were when the sums were begun.
             interactions: [n, n_items], the users' own, whole.
             profiles: {part: [n, d_part]}, raw.
-            seeds: [n] of each user's dropout; from their interactions where absent.
         """
         prepared = profile_rows(blocks, profiles)
         weighted = items * self.damping[:, None]
@@ -132,7 +130,6 @@ class Statistics:
                 block,
                 mine,
                 sign,
-                seeds_of(block) if seeds is None else seeds[start + active],
             )
             self.users += int(sign) * len(active)
             self.interactions += int(sign) * block.nnz
@@ -145,7 +142,6 @@ class Statistics:
         block: csr_matrix,
         profiles: Mapping[str, NDArray[np.float32]],
         sign: float,
-        seeds: NDArray[np.uint32],
     ) -> None:
         counts = np.diff(block.indptr).astype(np.float64)
         sums = block @ items
@@ -153,7 +149,7 @@ class Statistics:
         targets[:, :-1] = sums if self.recipe.alpha == 0 else block @ weighted
         targets[:, -1] = block @ self.damping
         targets /= counts[:, None]
-        k0 = self.recipe.k0
+        k0, seeds = self.recipe.k0, _seeds_of(block)
         rows = user_rows(blocks, self.layout, profiles, sums, counts, k0)
         self._sum(rows, targets, counts, sign)
         for draw in range(self.recipe.dropout):
@@ -168,7 +164,7 @@ class Statistics:
         self.cross += weighted.T @ targets
 
 
-def seeds_of(interactions: csr_matrix) -> NDArray[np.uint32]:
+def _seeds_of(interactions: csr_matrix) -> NDArray[np.uint32]:
     """A seed for each user's dropout that depends on nothing but their interactions, [n]."""
     bounds = interactions.indptr
     return np.array(
