@@ -19,6 +19,8 @@ from domain.vectors import Matrix
 
 EXPLORE = "explore"
 """The part of a score that was drawn."""
+SAME = 1e-6
+"""Scores whose deviation is at most this share of the largest count as equal."""
 
 
 def places(
@@ -70,6 +72,10 @@ def leverage(content: Matrix, factor: Matrix) -> NDArray[np.float64]:
 
 def spread_of(scores: ArrayLike) -> float:
     """The standard deviation of the candidates' scores, the scale that exploration is told on;
-    1 where they do not differ."""
-    found = float(np.std(np.asarray(scores, dtype=np.float64))) if np.size(scores) else 0.0
-    return found if found > 0.0 else 1.0
+    1 where they differ by no more than `SAME` of their size (rounding, or items that came in one
+    batch)."""
+    values = np.asarray(scores, dtype=np.float64)
+    if not values.size:
+        return 1.0
+    found = float(values.std())
+    return found if found > SAME * float(np.abs(values).max()) else 1.0

@@ -48,6 +48,7 @@ def test_leverage_is_that_of_the_inverse_gram_and_only_its_direction_counts():
 
 def test_a_spread_is_never_zero():
     assert spread_of([]) == spread_of([2.0, 2.0]) == 1.0
+    assert spread_of([0.1] * 3) == 1.0, "the deviation of equal numbers, rounded, is not a scale"
     assert spread_of([1.0, 3.0]) == 1.0
 
 
