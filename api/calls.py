@@ -46,10 +46,6 @@ class Call(Generic[A]):
     params: Mapping[str, str] = field(default_factory=dict)
     content_type: str = "application/json"
 
-    def headers(self) -> dict[str, str]:
-        """Headers that go with the body."""
-        return {"Content-Type": self.content_type} if self.body is not None else {}
-
     def read(self, status: int, content: bytes) -> A:
         """The answer, or the error that the status and the problem document stand for.
 

@@ -12,10 +12,11 @@ from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self
 
-import httpx
+import httpcore
 
 from api import calls
 from api.calls import A, Call
+from api.connections import FAILURES, LIMITS, Service
 from api.schemas import (
     EventsAnswer,
     ForgetReceipt,
@@ -37,14 +38,9 @@ from domain.errors import RetryableError
 DEFAULT_URL = "http://127.0.0.1:7300"
 
 
-def _options(url: str, api_key: str | None, timeout_s: float) -> dict[str, Any]:
-    headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
-    return {"base_url": url, "headers": headers, "timeout": timeout_s, "trust_env": False}
-
-
-def _unreachable(url: httpx.URL, error: httpx.HTTPError) -> RetryableError:
+def _unreachable(service: Service, error: Exception) -> RetryableError:
     return RetryableError(
-        f"no answer from {url} ({error or type(error).__name__})",
+        f"no answer from {service.url} ({str(error) or type(error).__name__})",
         remedy="start the API (`firstlight up`) or give its URL (FIRSTLIGHT_API_URL)",
     )
 
@@ -78,7 +74,8 @@ class FirstlightClient:
         batch_events: int = 1000,
     ) -> None:
         self.batch_events = batch_events
-        self._http = httpx.Client(**_options(url, api_key, timeout_s))
+        self._service = Service(url, api_key, timeout_s)
+        self._pool = httpcore.ConnectionPool(**LIMITS)
 
     def __enter__(self) -> Self:
         return self
@@ -93,21 +90,15 @@ class FirstlightClient:
 
     def close(self) -> None:
         """Close the connections."""
-        self._http.close()
+        self._pool.close()
 
     def send(self, call: Call[A]) -> A:
         """Send one call and read its answer."""
         try:
-            answer = self._http.request(
-                call.method,
-                call.path,
-                content=call.body,
-                params=dict(call.params),
-                headers=call.headers(),
-            )
-        except httpx.HTTPError as error:
-            raise _unreachable(self._http.base_url, error) from error
-        return call.read(answer.status_code, answer.content)
+            answer = self._pool.request(**self._service.request(call))
+        except FAILURES as error:
+            raise _unreachable(self._service, error) from error
+        return call.read(answer.status, answer.content)
 
     def publish(self, events: Sequence[Mapping[str, Any]]) -> EventsAnswer:
         """Publish events, in requests of at most `batch_events`; each is answered for itself."""
@@ -282,7 +273,8 @@ class AsyncFirstlightClient:
         batch_events: int = 1000,
     ) -> None:
         self.batch_events = batch_events
-        self._http = httpx.AsyncClient(**_options(url, api_key, timeout_s))
+        self._service = Service(url, api_key, timeout_s)
+        self._pool = httpcore.AsyncConnectionPool(**LIMITS)
 
     async def __aenter__(self) -> Self:
         return self
@@ -297,21 +289,15 @@ class AsyncFirstlightClient:
 
     async def close(self) -> None:
         """Close the connections."""
-        await self._http.aclose()
+        await self._pool.aclose()
 
     async def send(self, call: Call[A]) -> A:
         """Send one call and read its answer."""
         try:
-            answer = await self._http.request(
-                call.method,
-                call.path,
-                content=call.body,
-                params=dict(call.params),
-                headers=call.headers(),
-            )
-        except httpx.HTTPError as error:
-            raise _unreachable(self._http.base_url, error) from error
-        return call.read(answer.status_code, answer.content)
+            answer = await self._pool.request(**self._service.request(call))
+        except FAILURES as error:
+            raise _unreachable(self._service, error) from error
+        return call.read(answer.status, answer.content)
 
     async def publish(self, events: Sequence[Mapping[str, Any]]) -> EventsAnswer:
         """Publish events, in requests of at most `batch_events`; each is answered for itself."""
