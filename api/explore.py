@@ -128,7 +128,7 @@ class Explorer:
         blocks = {block.name: block for block in space.fusion.blocks}
         words = self._models.words()
         if ask.within == ALL:
-            embeddings = self._models.profile(text)
+            embeddings = self._models.profile(text).vectors
             user = user_vector(space.fusion.blocks, embeddings, None, 0, 1.0)
             return self._ranked(space, self._prior(space.fusion).query(user), ask)
         if ask.within == "image" and "image" in blocks:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from api.examples import Example
-from api.profiles import ProfileCache
+from api.profiles import Encoded, ProfileCache
 from domain.errors import FirstlightError, RetryableError
 from domain.log import logger
 from domain.settings import Settings
@@ -22,6 +23,22 @@ log = logger(__name__)
 
 WORDS = frozenset({"text", "image_text", "user"})
 PROOF = "A sentence that is encoded to prove that sentences can be encoded."
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What is said of a person, encoded: in words, and as demographics, [d] float32 or None."""
+
+    words: Encoded
+    demographics: Vector | None
+
+    @property
+    def vectors(self) -> dict[str, Vector]:
+        """By part of the user vector: text, image_text, profile, demographics; what is not known
+        is not there."""
+        if self.demographics is None:
+            return self.words.vectors
+        return {**self.words.vectors, "demographics": self.demographics}
 
 
 class Models:
@@ -89,8 +106,8 @@ class Models:
         )
         return self.words().encode_items([inputs])[0]
 
-    def profile(self, prompt: str, owner: str | None = None) -> dict[str, Vector]:
-        """Embeddings of a rendered profile, by part of the user vector; cached by its hash.
+    def profile(self, prompt: str, owner: str | None = None) -> Encoded:
+        """A rendered profile, encoded; cached by its hash.
 
         Args:
             prompt: of `encoders.profile_prompt`.
@@ -98,15 +115,12 @@ class Models:
         """
         found = self._profiles.get(prompt, owner)
         if found is None:
-            found = self.words().encode_profile(prompt)
+            found = Encoded(self.words().encode_profile(prompt))
             self._profiles.put(prompt, owner, found)
         return found
 
-    def person(
-        self, user: User, titles: Sequence[str] = (), owner: str | None = None
-    ) -> dict[str, Vector]:
-        """What is said of a person, by part of the user vector: text, image_text, profile,
-        demographics; what is not known is not there.
+    def person(self, user: User, titles: Sequence[str] = (), owner: str | None = None) -> Said:
+        """What is said of a person.
 
         Args:
             titles: of the items that they had to do with last, newest first.
@@ -117,11 +131,8 @@ class Models:
         """
         settings = self._settings.ranking
         prompt = profile_prompt(user, settings, titles)
-        found = dict(self.profile(prompt, owner)) if prompt else {}
-        declared = demographics_part(user, settings)
-        if declared is not None:
-            found["demographics"] = declared
-        return found
+        words = self.profile(prompt, owner) if prompt else Encoded({})
+        return Said(words, demographics_part(user, settings))
 
     def forget(self, owner: str) -> int:
         """Drop what is encoded of a user; how many vectors' worth of prompts that was."""

@@ -150,7 +150,7 @@ class Onboarding:
         )
         user = user_vector(
             space.fusion.blocks,
-            self._models.person(said),
+            self._models.person(said).vectors,
             None,
             0,
             self._settings.profile_weight_k0,

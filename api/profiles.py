@@ -12,15 +12,26 @@ from dataclasses import dataclass, field
 from domain.vectors import Vector
 
 
+@dataclass(eq=False)
+class Encoded:
+    """Words about a person, encoded: vectors by part of the user vector.
+
+    What is worked out of them may hang on this object, by a weak reference: so it is forgotten
+    with them.
+    """
+
+    vectors: dict[str, Vector]
+
+
 @dataclass(slots=True)
 class _Kept:
-    vectors: dict[str, Vector]
+    words: Encoded
     made_at: float
     owners: set[str] = field(default_factory=set)
 
 
 class ProfileCache:
-    """Vectors by hash of the prompt; thread-safe. The models of a process never change, so the
+    """Words by hash of the prompt; thread-safe. The models of a process never change, so the
     prompt alone is the key.
 
     Nothing of a person is written to disk, and an entry leaves `keep_s` after it was made however
@@ -44,8 +55,8 @@ class ProfileCache:
     def __len__(self) -> int:
         return len(self._kept)
 
-    def get(self, prompt: str, owner: str | None) -> dict[str, Vector] | None:
-        """The vectors of a prompt, now also its `owner`'s (a stored user's id); or None."""
+    def get(self, prompt: str, owner: str | None) -> Encoded | None:
+        """The prompt encoded, now also its `owner`'s (a stored user's id); or None."""
         key = _key(prompt)
         with self._lock:
             found = self._kept.get(key)
@@ -56,16 +67,16 @@ class ProfileCache:
                 return None
             self._kept.move_to_end(key)
             self._own(key, found, owner)
-            return found.vectors
+            return found.words
 
-    def put(self, prompt: str, owner: str | None, vectors: dict[str, Vector]) -> None:
-        """Keep vectors; what is too old goes, then what was used least recently."""
+    def put(self, prompt: str, owner: str | None, words: Encoded) -> None:
+        """Keep a prompt encoded; what is too old goes, then what was used least recently."""
         if self._size == 0:
             return
         key = _key(prompt)
         with self._lock:
             self._drop(key)
-            self._kept[key] = kept = _Kept(vectors, self._clock())
+            self._kept[key] = kept = _Kept(words, self._clock())
             self._own(key, kept, owner)
             while len(self._kept) > self._size:
                 self._drop(next(iter(self._kept)))

@@ -9,9 +9,10 @@ from typing import Any
 
 from api.absent import explain_absent
 from api.answer import Answers
-from api.history import History, composed
+from api.history import History
 from api.models import Models
 from api.problems import ProblemError
+from api.queries import Queries
 from api.ranked import NOTHING_INDEXED, Space, answer_of
 from api.schemas import RecommendRequest
 from api.seen import SEEN_AT_ONCE, Seen
@@ -20,7 +21,6 @@ from api.vectors import ItemVectors
 from catalog import Catalog, InteractionRecord
 from domain.settings import RankingSettings
 from domain.users import User
-from ranking import user_vector
 
 DAY_S = 86_400.0
 
@@ -53,6 +53,7 @@ class Recommender:
         self._vectors = vectors
         self._settings = settings
         self._answers = answers
+        self._queries = Queries(settings.profile_weight_k0)
 
     def recommend(self, ask: RecommendRequest) -> dict[str, Any]:
         """The answer as plain values, in the form of RankedAnswer.
@@ -73,15 +74,8 @@ class Recommender:
             return answer_of([], [NOTHING_INDEXED], None, started)
         notes: list[str] = []
         history = self._history(space, ask.liked, person, notes)
-        embeddings = self._models.person(person.said, history.titles, ask.user)
-        user = user_vector(
-            space.fusion.blocks,
-            embeddings,
-            history.content,
-            len(history),
-            self._settings.profile_weight_k0,
-        )
-        query = composed(space, user, history)
+        said = self._models.person(person.said, history.titles, ask.user)
+        query = self._queries.of(space, said, history)
         return self._answers.ranked(
             space,
             query,
