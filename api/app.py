@@ -53,7 +53,8 @@ def create_app(settings: Settings, parts: Parts | None = None) -> FastAPI:
     app.state.keys = auth.Keys(settings.api)
     app.state.metrics = metrics.Metrics()
     problems.install(app)
-    for routes in (events, items, users, uploads, ranking, onboarding, operations, console):
+    # Routes are tried in turn, and rankings are asked for most.
+    for routes in (ranking, events, items, users, uploads, onboarding, operations, console):
         app.include_router(routes.router)
     app.add_middleware(metrics.Middleware, measured=app.state.metrics)
     openapi.install(app)
