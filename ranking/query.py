@@ -32,7 +32,7 @@ class Query:
     @property
     def is_zero(self) -> bool:
         """Whether it prefers nothing: no search can rank by it."""
-        return not np.any(self.vector)
+        return not self.vector.any()
 
 
 def vector_query(vector: Vector) -> Query:

@@ -41,6 +41,7 @@ class HybridStore:
         self._folder = folder
         self._lock = threading.Lock()
         self._loaded: dict[str, tuple[Stamp, Hybrid]] = {}
+        self._pointers: dict[str, Path] = {}
 
     def current(self, fusion: FusionLike, space: RankSpace) -> Hybrid:
         """The hybrid for this fusion and space. One that is refused is logged and the old stays."""
@@ -124,7 +125,11 @@ class HybridStore:
         return found
 
     def _pointer(self, fusion_version: str) -> Path:
-        return self._folder / f"current-{_safe(fusion_version)}.json"
+        found = self._pointers.get(fusion_version)
+        if found is None:
+            found = self._folder / f"current-{_safe(fusion_version)}.json"
+            self._pointers[fusion_version] = found
+        return found
 
 
 def _safe(name: str) -> str:

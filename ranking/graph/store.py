@@ -27,12 +27,13 @@ class GraphStore:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self._pointer = folder / POINTER
         self._lock = threading.Lock()
         self._held: tuple[Stamp, GraphArtifact | None] = (None, None)
 
     def current(self) -> GraphArtifact | None:
         """The graph that serves. One that cannot be read is logged and the old one stays."""
-        now = stamp(self._folder / POINTER)
+        now = stamp(self._pointer)
         held = self._held
         if held[0] == now:
             return held[1]
@@ -46,7 +47,7 @@ class GraphStore:
         self._folder.mkdir(parents=True, exist_ok=True)
         put_folder(self._folder / artifact.version, artifact.save)
         pointer = json.dumps({"version": artifact.version})
-        write_durably(self._folder / POINTER, pointer.encode())
+        write_durably(self._pointer, pointer.encode())
         self._retire(artifact.version)
 
     def versions(self) -> list[str]:
@@ -61,7 +62,7 @@ class GraphStore:
 
     def _read(self, old: GraphArtifact | None) -> GraphArtifact | None:
         try:
-            pointer = json.loads((self._folder / POINTER).read_text(encoding="utf-8"))
+            pointer = json.loads(self._pointer.read_text(encoding="utf-8"))
             version = str(pointer["version"])
             if Path(version).name != version:
                 raise ValueError(f"{version!r} cannot name a folder")
