@@ -91,7 +91,7 @@ class Composer:
         """
         hybrid, ids = self.hybrid(active), [item.id for item in items]
         counts = self.counts(hybrid, ids) if hybrid.collaborative is not None else None
-        places = self.places(active, [_as_item(item) for item in items])
+        places = self.places(active, [as_item(item) for item in items])
         return Composed(*hybrid.rank_vectors(ids, content, counts, factors, places))
 
     def counts(self, hybrid: Hybrid, ids: Sequence[str]) -> NDArray[np.float64]:
@@ -120,7 +120,7 @@ def factors_of(hybrid: Hybrid, ids: Sequence[str], ranks: Mapping[str, Vector]) 
     return found
 
 
-def _as_item(stored: StoredItem) -> Item:
+def as_item(stored: StoredItem) -> Item:
     """As much of the item as linking it to the graph asks for."""
     return Item.model_construct(
         id=stored.id, title=stored.title, description="", tags=[], attributes=stored.attributes

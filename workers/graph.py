@@ -146,7 +146,8 @@ def import_graph(
 ) -> GraphArtifact:
     """Read a graph, link the catalogue to it, fit its embedding, and make it the one that serves.
 
-    Answers then tell its paths as reasons. No training weighs it yet: scores stay as they are.
+    Answers then tell its paths as reasons. Scores know nothing of it until the next training, which
+    weighs it (`workers/weighing.py`); a term that was trained with another graph is silent.
 
     Args:
         given: a file of triples or a folder, see `sources`.

@@ -30,6 +30,7 @@ from workers.learning import Learning, nothing_served, with_matrices
 from workers.people import profiles_of
 from workers.refresh import Refresher
 from workers.sums import People, Sums, Watermarks
+from workers.weighing import awaits, kept, weighed
 
 if TYPE_CHECKING:
     from workers.runtime import Runtime
@@ -111,11 +112,12 @@ def is_due(held: Runtime) -> bool:
     if active is None:
         return False
     total = held.catalog.interaction_total()
-    facts = learning.hybrids.current(active.fusion, active.space).facts
-    if facts.get("source") == "files":
+    hybrid = learning.hybrids.current(active.fusion, active.space)
+    if hybrid.facts.get("source") == "files":
         return False
-    before = int(facts.get("read", 0))
-    return total >= LEAST_INTERACTIONS and abs(total - before) >= max(DUE_LEAST, DUE_SHARE * before)
+    before = int(hybrid.facts.get("read", 0))
+    enough = abs(total - before) >= max(DUE_LEAST, DUE_SHARE * before)
+    return total >= LEAST_INTERACTIONS and (enough or awaits(held, hybrid))
 
 
 def transferred(path: Path, active: Active) -> dict[str, Matrix]:
@@ -163,6 +165,9 @@ class _Whole:
         first = dict(known or prior(active.fusion).matrices)
         fitted = fit_projection(data, first)
         self._stage("projection")
+        graph = weighed(held, active, ids, data, first, fitted.setting)
+        if graph.report:
+            self._stage("graph")
         learned = als(ids, read.matrix, active.space, self._before)
         self._stage("factors")
         name = self._learning.sums.create(
@@ -176,6 +181,7 @@ class _Whole:
             replace(marks, cursor=read.cursor),
         )
         report = {"projection": fitted.report(), "collaborative": learned.report}
+        report |= {"graph": graph.report} if graph.report else {}
         made = named(
             Hybrid(
                 version="",
@@ -184,8 +190,8 @@ class _Whole:
                 gate=learned.gate,
                 moments=Moments.of(content),
                 collaborative=learned.collaborative,
-                graph=self._before.graph,
-                graph_version=self._before.graph_version,
+                graph=graph.term,
+                graph_version=graph.version,
                 items=learned.items,
                 facts={
                     "sums": name,
@@ -234,7 +240,10 @@ def _updated(held: Runtime, learning: Learning, active: Active, sums: Sums) -> T
         learning.hybrids.publish(made, active.fusion)
     seconds = {"read": read - started, "projection": time.perf_counter() - read}
     rounded = {name: round(value, 3) for name, value in seconds.items()}
-    return _finished(held, learning, {}, rounded, {"changed_users": len(changed)}, whole=False)
+    report: dict[str, Any] = {"changed_users": len(changed)}
+    if graph := kept(held, hybrid):
+        report["graph"] = graph
+    return _finished(held, learning, {}, rounded, report, whole=False)
 
 
 def _finished(
@@ -292,7 +301,9 @@ def _people(held: Runtime, sums: Sums, users: Sequence[str]) -> People:
 
 
 def _outgrown(held: Runtime, active: Active, hybrid: Hybrid, sums: Sums) -> bool:
-    """Whether what was learned from is only a part of what there is now."""
+    """Whether what was learned from is only a part of what there is now, or another graph."""
+    if hybrid.facts.get("source") != "files" and awaits(held, hybrid):
+        return True
     items = held.index.count(active.collection)
     if items > ITEMS_GREW * sums.item_count():
         return True

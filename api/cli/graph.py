@@ -25,6 +25,8 @@ WAYS = {
     "similar": "by similarity of names",
 }
 
+NEXT = "the next `firstlight train` weighs it, until then it changes no score"
+
 Threshold = Annotated[
     float | None,
     typer.Option(
@@ -51,24 +53,31 @@ def import_(
     threshold: Threshold = None,
     as_json: AsJson = False,
 ) -> None:
-    """Read a graph, link the catalogue to it, fit its embedding; answers then tell its paths."""
+    """Read a graph, link the catalogue to it, fit its embedding.
+
+    Answers then tell its paths. Whether it changes scores is for the next `firstlight train` to
+    say, which weighs it against graphs with permuted links.
+    """
     from workers.graph import import_graph
 
     with console.status("importing"):
         artifact = import_graph(settings(), source, links=links, threshold=threshold)
     _show(artifact, as_json)
     if not as_json:
-        console.print("answers tell its paths; training does not weigh it yet: no score changes")
+        console.print("answers tell its paths from now on;", NEXT)
 
 
 @commands.command()
 def link(threshold: Threshold = None, as_json: AsJson = False) -> None:
     """Link the catalogue as it is now to the graph that was imported, and fit again."""
-    from workers.graph import relink
+    from workers.graph import graph_store, relink
 
+    before = graph_store(settings()).current()
     with console.status("linking"):
         artifact = relink(settings(), threshold=threshold)
     _show(artifact, as_json)
+    if not as_json and before is not None and before.version != artifact.version:
+        console.print("links and places are others than before;", NEXT)
 
 
 @commands.command()

@@ -38,7 +38,11 @@ def train(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Learn A and the collaborative factors, and let them serve."""
+    """Learn A, the collaborative factors and what the knowledge graph weighs; let them serve.
+
+    An imported graph is weighed against graphs with permuted links, and changes no score unless it
+    beats them; what both are worth is printed.
+    """
     from workers import runtime
     from workers.training import train as learn
 
@@ -79,6 +83,8 @@ def _show(done: Trained) -> None:
         f" with {done.items} items, {done.rewritten} items rewritten"
     )
     table(None, ("stage", "seconds"), list(done.seconds.items()))
+    if graph := done.report.get("graph"):
+        console.print(f"graph: {graph['told']}", markup=False)
     for reason, number in done.left_out.items():
         console.print(f"{number} {reason.replace('_', ' ')}")
 

@@ -82,17 +82,22 @@ class GraphArtifact:
 
     def vectors(self, item_ids: Sequence[str]) -> Matrix:
         """pi of items known at the import, [n, dim] float32; zero for the others."""
-        nodes = np.array([self.node(one) for one in item_ids], dtype=np.int64)
-        return self.spectral.embed(self.graph, nodes)
+        return self.vectors_at(np.array([self.node(one) for one in item_ids], dtype=np.int64))
+
+    def nodes_of(self, items: Sequence[Item]) -> NDArray[np.int64]:
+        """`node_of` for many, [n]."""
+        return np.array([self.node_of(item) for item in items], dtype=np.int64)
 
     def vectors_of(self, items: Sequence[Item]) -> Matrix:
         """pi of any items, also of new ones: linked as they come and folded in. [n, dim]."""
-        nodes = np.array([self.node_of(item) for item in items], dtype=np.int64)
+        return self.vectors_at(self.nodes_of(items))
+
+    def vectors_at(self, nodes: NDArray[np.int64]) -> Matrix:
+        """pi of nodes, [n, dim] float32; zero for -1."""
         return self.spectral.embed(self.graph, nodes)
 
-    def degrees(self, item_ids: Sequence[str]) -> NDArray[np.int64]:
-        """Features that each of these items shares with another, [n]: what the control keeps."""
-        nodes = np.array([self.node(one) for one in item_ids], dtype=np.int64)
+    def degrees_at(self, nodes: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Features that each of these nodes shares with another, [n]: what the control keeps."""
         return shared_degrees(self.graph, nodes)
 
     def reasons(self, history: Sequence[str]) -> Reasons:

@@ -112,13 +112,33 @@ class GraphReport:
     chosen: Choice
     kept: bool
 
+    @property
+    def beta(self) -> float:
+        """As it serves."""
+        return self.chosen.beta if self.kept else 0.0
+
+    @property
+    def controls(self) -> dict[str, tuple[float, float]]:
+        """NDCG@20 with the permuted graphs of either kind: mean, and standard deviation."""
+        kinds = {"like_degree": self.control, "any_degree": self.shuffled}
+        return {name: (self.base + _mean(gains), _spread(gains)) for name, gains in kinds.items()}
+
     def __str__(self) -> str:
-        worst = max((*self.control, *self.shuffled), default=0.0)
+        if not self.control:
+            return (
+                f"{self.linked:.0%} of items have a place in it, too little to weigh it on:"
+                " beta = 0, it changes no score"
+            )
+        like, any_ = (f"{mean:.4f} (deviation {of:.4f})" for mean, of in self.controls.values())
+        decided = (
+            f"beta = {self.beta:g}"
+            if self.kept
+            else "it does not beat them: beta = 0, it changes no score"
+        )
         return (
-            f"graph {self.gain:+.4f} NDCG@20 on {self.base:.4f}; best permuted graph {worst:+.4f}"
-            f" (of like degree {np.mean(self.control or 0.0):+.4f} on average, of any"
-            f" {np.mean(self.shuffled or 0.0):+.4f}); {self.linked:.0%} of items linked;"
-            + (f" beta = {self.chosen.beta:g}" if self.kept else " not above it: beta = 0")
+            f"NDCG@20 {self.base:.4f} without, {self.base + self.gain:.4f} with it; with graphs"
+            f" permuted among items of like degree {like}, among all {any_};"
+            f" {self.linked:.0%} of items have a place in it; {decided}"
         )
 
     def as_dict(self) -> dict[str, Any]:
@@ -265,7 +285,7 @@ def _usual(gains: Sequence[float]) -> float:
     """
     if len(gains) < 2:
         return 0.0
-    return float(np.mean(gains) + DEVIATIONS * np.std(gains, ddof=1))
+    return _mean(gains) + DEVIATIONS * _spread(gains)
 
 
 def permuted(
@@ -340,3 +360,7 @@ def _choose(
 
 def _mean(values: Sequence[float]) -> float:
     return float(np.mean(values)) if values else 0.0
+
+
+def _spread(values: Sequence[float]) -> float:
+    return float(np.std(values, ddof=1)) if len(values) > 1 else 0.0

@@ -10,6 +10,7 @@ from scipy.sparse import csr_matrix
 
 from domain.vectors import Matrix
 from ranking.graph.term import (
+    MAX_CELLS,
     MAX_USERS,
     PERMUTATIONS,
     GraphReport,
@@ -18,10 +19,13 @@ from ranking.graph.term import (
     fit_graph_term,
 )
 from ranking.moments import Moments
-from ranking.training import Setting, TrainingData, fit_projection
+from ranking.training import LEAST_INTERACTIONS, Setting, TrainingData, fit_projection
 
 COLD_SHARE = 0.2
 """Of the items that somebody took: held out, and the candidates of the question."""
+
+MOST_COLD = 10_000
+"""Held out at most, so that a question of MAX_CELLS has some hundred users in it."""
 
 SAMPLE_USERS = 20_000
 """Weighing looks at no more users than these; the spectral embedding knows all items anyway."""
@@ -41,7 +45,8 @@ def weigh(
 
     A fifth of the items is held out, A is solved on the rest with the penalties that were chosen,
     its scores are standardised as the served query standardises them, and the term is fitted on
-    top (`fit_graph_term`).
+    top (`fit_graph_term`). A is solved once, however many graphs are permuted. Where too little
+    is left to learn from or to ask about, nothing is weighed and beta is 0.
 
     Args:
         data: what the projection was trained on.
@@ -57,7 +62,7 @@ def weigh(
     random = np.random.default_rng(seed)
     taken = np.bincount(sample.interactions.indices, minlength=len(pi)) > 0
     drawn = random.permutation(np.flatnonzero(taken & np.any(data.items != 0, axis=1)))
-    cold = np.sort(drawn[: int(len(drawn) * COLD_SHARE)])
+    cold = np.sort(drawn[: min(int(len(drawn) * COLD_SHARE), MOST_COLD)])
     dropped = np.zeros(len(pi), dtype=bool)
     dropped[cold] = True
     rest = sample.without_items(dropped)
@@ -78,9 +83,9 @@ def _question(
 ) -> Question | None:
     targets = csr_matrix(data.interactions[:, cold])
     users = np.flatnonzero((np.diff(rest.interactions.indptr) > 0) & (np.diff(targets.indptr) > 0))
-    if not len(users):
+    if not len(users) or rest.interactions.nnz < LEAST_INTERACTIONS:
         return None
-    users = np.sort(random.permutation(users)[:MAX_USERS])
+    users = np.sort(random.permutation(users)[: min(MAX_USERS, MAX_CELLS // len(cold))])
     history = csr_matrix(rest.interactions[users])
     fitted = fit_projection(rest, prior, setting=setting)
     queries = fitted.queries(data, users, history)

@@ -50,7 +50,10 @@ def test_a_graph_that_knows_more_is_kept_and_told_beside_its_control(setting):
     assert report.gain > 2 * max(*report.control, *report.shuffled) > 0
     assert report.linked == report.linked_candidates == 1.0
     assert "permuted" in str(report)
-    assert f"{report.gain:+.4f}" in str(report)
+    assert f"{report.base:.4f} without, {report.base + report.gain:.4f} with it" in str(report)
+    for mean, deviation in report.controls.values():
+        assert report.base < mean < report.base + report.gain
+        assert f"{mean:.4f} (deviation {deviation:.4f})" in str(report)
 
 
 def test_a_graph_of_chance_gets_no_weight(setting):
