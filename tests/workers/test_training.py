@@ -178,10 +178,8 @@ def vars_of(recipe: Recipe) -> dict[str, Any]:
 
 
 def stored_sums(shop: Shop) -> Statistics:
-    from workers.sums import _sums
-
-    with sums_of(shop)._reading() as database:
-        return _sums(database)
+    with sums_of(shop)._reading() as file:
+        return file.statistics()
 
 
 def same(found: Statistics, expected: Statistics) -> None:
@@ -204,14 +202,11 @@ def test_forgetting_a_user_leaves_what_a_training_without_them_gives(filled: Sho
     assert made.version == part.projection != before.version
     assert any(not np.allclose(old[name], made.projection.matrices[name]) for name in old)
     # A solved from sums that never held the user.
-    from ranking.training import Ridge, solve
+    from ranking.training import solve
 
     sums = sums_of(filled)
-    with sums._reading() as database:
-        from workers.sums import _array, _json
-
-        gram = _array(database, "item_gram", np.float64).reshape(expected.cross.shape[1], -1)
-        ridge = Ridge(**_json(database, "ridge"))
+    with sums._reading() as file:
+        gram, ridge = file.item_gram(), file.ridge()
     from ranking import prior
 
     active = learning(filled).served()
