@@ -5,11 +5,17 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
 
 Stamp = tuple[int, int, int] | None
 """What tells one content of a file from another without reading it; None: there is no file."""
+
+_ASIDE = ".aside-"
+_ABANDONED_S = 86_400.0
+"""A folder that is written or removed for longer than this has lost its writer."""
 
 
 def write_durably(path: Path, content: bytes) -> None:
@@ -31,14 +37,14 @@ def put_folder(target: Path, write: Callable[[Path], None]) -> None:
     """Put a folder in place by one rename, its content on the disk before its name.
 
     Does nothing where it is there: its name is that of its content, so whoever put it there,
-    perhaps meanwhile, put the same. What a killed writer leaves is called `.new-*`.
+    perhaps meanwhile, put the same. What a killed writer leaves beside it is removed a day later.
 
     Args:
         write: fills the folder it is given.
     """
     if target.exists():
         return
-    staged = Path(tempfile.mkdtemp(prefix=".new-", dir=target.parent))
+    staged = _aside(target)
     try:
         write(staged)
         for path in [*staged.rglob("*"), staged]:
@@ -49,6 +55,27 @@ def put_folder(target: Path, write: Callable[[Path], None]) -> None:
             raise
     finally:
         shutil.rmtree(staged, ignore_errors=True)
+    sync(target.parent)
+    _remove_abandoned(target.parent)
+
+
+def remove_folder(target: Path) -> None:
+    """Take a folder from its place by one rename, then empty it; absent already is fine."""
+    if not target.exists():
+        return
+    aside = _aside(target)
+    with suppress(OSError):
+        target.rename(aside)
+    shutil.rmtree(aside, ignore_errors=True)
+
+
+def oldest_first(folders: Iterable[Path]) -> list[Path]:
+    """By when they were put in place; those that were removed meanwhile are left out."""
+    found = []
+    for folder in folders:
+        with suppress(FileNotFoundError):
+            found.append((folder.stat().st_mtime_ns, folder))
+    return [folder for _, folder in sorted(found)]
 
 
 def stamp(path: Path) -> Stamp:
@@ -67,3 +94,14 @@ def sync(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _aside(target: Path) -> Path:
+    return Path(tempfile.mkdtemp(prefix=_ASIDE, dir=target.parent))
+
+
+def _remove_abandoned(folder: Path) -> None:
+    for left in folder.glob(f"{_ASIDE}*"):
+        with suppress(FileNotFoundError):
+            if time.time() - left.stat().st_mtime > _ABANDONED_S:
+                shutil.rmtree(left, ignore_errors=True)

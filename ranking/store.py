@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import re
-import shutil
 import threading
-import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from domain.durable import Stamp, put_folder, stamp, write_durably
+from domain.durable import (
+    Stamp,
+    oldest_first,
+    put_folder,
+    remove_folder,
+    stamp,
+    write_durably,
+)
 from domain.errors import RejectedError
+from domain.locks import alone
 from domain.log import logger
 from ranking.artifact import load, save
 from ranking.hybrid import Hybrid, untrained
@@ -25,16 +32,14 @@ SAFE_NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$")
 KEPT = 3
 """Hybrids kept on disk beside those that serve."""
 
-ABANDONED_S = 86_400.0
-"""A hybrid that is being written for longer than this has lost its writer."""
-
 
 class HybridStore:
     """The hybrid that serves, per fusion; the prior where none was published.
 
     A publisher in another process is seen at the next call of `current`, which costs one stat.
     Every fusion has its own pointer, so that going back to an older fusion finds the hybrid that
-    was made for it.
+    was made for it. Publishers, in whatever process, take turns: none removes what another is about
+    to point at.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -72,11 +77,11 @@ class HybridStore:
             RejectedError: `Hybrid.check` refuses it; what served goes on serving.
         """
         hybrid.check(fusion, hybrid.space)
-        self._folder.mkdir(parents=True, exist_ok=True)
-        put_folder(self._folder / _safe(hybrid.version), lambda folder: save(hybrid, folder))
         pointer = json.dumps({"version": hybrid.version})
-        write_durably(self._pointer(fusion.version), pointer.encode())
-        self._retire()
+        with self._publishing():
+            put_folder(self._folder / _safe(hybrid.version), lambda folder: save(hybrid, folder))
+            write_durably(self._pointer(fusion.version), pointer.encode())
+            self._retire()
 
     def is_published(self, fusion: FusionLike) -> bool:
         """Whether anything but the prior serves this fusion."""
@@ -84,29 +89,33 @@ class HybridStore:
 
     def versions(self) -> list[str]:
         """Every hybrid on disk, for going back."""
-        return sorted(path.parent.name for path in self._folder.glob(f"[!.]*/{PROJECTION_FILE}"))
+        return sorted(folder.name for folder in self._on_disk())
 
     def keep_only(self, hybrid: Hybrid, fusion: FusionLike) -> None:
         """Remove every other hybrid, of any fusion: what a forgotten user left in them."""
-        for path in self._folder.glob(f"[!.]*/{PROJECTION_FILE}"):
-            if path.parent.name != hybrid.version:
-                shutil.rmtree(path.parent, ignore_errors=True)
-        for pointer in self._folder.glob("current-*.json"):
-            if pointer != self._pointer(fusion.version):
-                pointer.unlink(missing_ok=True)
+        with self._publishing():
+            for folder in self._on_disk():
+                if folder.name != hybrid.version:
+                    remove_folder(folder)
+            for pointer in self._folder.glob("current-*.json"):
+                if pointer != self._pointer(fusion.version):
+                    pointer.unlink(missing_ok=True)
+
+    @contextmanager
+    def _publishing(self) -> Iterator[None]:
+        self._folder.mkdir(parents=True, exist_ok=True)
+        with alone(self._folder / "lock"):
+            yield
+
+    def _on_disk(self) -> list[Path]:
+        return [path.parent for path in self._folder.glob(f"[!.]*/{PROJECTION_FILE}")]
 
     def _retire(self) -> None:
-        """Forget all but the newest, and what was left half written by somebody who was killed."""
+        """Forget all but the newest and those that serve."""
         serving = {self._pointed(path) for path in self._folder.glob("current-*.json")}
-        found = [path.parent for path in self._folder.glob(f"[!.]*/{PROJECTION_FILE}")]
-        newest = sorted(found, key=lambda path: path.stat().st_mtime_ns, reverse=True)
-        for folder in newest[KEPT:]:
+        for folder in oldest_first(self._on_disk())[:-KEPT]:
             if folder.name not in serving:
-                shutil.rmtree(folder, ignore_errors=True)
-        for folder in self._folder.glob(".new-*"):
-            with contextlib.suppress(OSError):
-                if time.time() - folder.stat().st_mtime > ABANDONED_S:
-                    shutil.rmtree(folder, ignore_errors=True)
+                remove_folder(folder)
 
     def _pointed(self, pointer: Path) -> str:
         try:

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import json
-import shutil
 import threading
 from pathlib import Path
 
-from domain.durable import Stamp, put_folder, stamp, write_durably
+from domain.durable import (
+    Stamp,
+    oldest_first,
+    put_folder,
+    remove_folder,
+    stamp,
+    write_durably,
+)
 from domain.errors import RejectedError
+from domain.locks import alone
 from domain.log import logger
 from ranking.graph.artifact import FACTS_FILE, GraphArtifact
 
@@ -45,20 +52,21 @@ class GraphStore:
     def publish(self, artifact: GraphArtifact) -> None:
         """Write a graph and make it the one that serves."""
         self._folder.mkdir(parents=True, exist_ok=True)
-        put_folder(self._folder / artifact.version, artifact.save)
         pointer = json.dumps({"version": artifact.version})
-        write_durably(self._pointer, pointer.encode())
-        self._retire(artifact.version)
+        with alone(self._folder / "lock"):
+            put_folder(self._folder / artifact.version, artifact.save)
+            write_durably(self._pointer, pointer.encode())
+            self._retire(artifact.version)
 
     def versions(self) -> list[str]:
         """Every graph on disk, the oldest first."""
         found = [path.parent for path in self._folder.glob(f"[!.]*/{FACTS_FILE}")]
-        return [path.name for path in sorted(found, key=lambda path: path.stat().st_mtime_ns)]
+        return [path.name for path in oldest_first(found)]
 
     def _retire(self, serving: str) -> None:
         others = [version for version in self.versions() if version != serving]
         for version in others[: -(KEPT - 1)]:
-            shutil.rmtree(self._folder / version, ignore_errors=True)
+            remove_folder(self._folder / version)
 
     def _read(self, old: GraphArtifact | None) -> GraphArtifact | None:
         try:

@@ -8,7 +8,9 @@ import threading
 import numpy as np
 import pytest
 
+from domain.durable import write_durably
 from domain.errors import RejectedError
+from domain.locks import alone_at_once
 from ranking import HybridStore, alone, part_dims, prior, projection, rank_space, user_vector
 from ranking.artifact import load
 from ranking.projection import FACTS_FILE, WEIGHTS_FILE, Projection
@@ -163,7 +165,7 @@ def test_readers_always_see_a_whole_projection_while_others_publish(tmp_path, fu
     done = threading.Event()
 
     def read():
-        while not done.is_set():
+        while not done.wait(0.001):
             seen.add(store.current(fusion, space(fusion)).version)
 
     readers = [threading.Thread(target=read) for _ in range(2)]
@@ -185,3 +187,29 @@ def test_readers_always_see_a_whole_projection_while_others_publish(tmp_path, fu
     assert seen <= known
     assert store.current(fusion, space(fusion)).version in {a.version for a in versions}
     assert not list(tmp_path.glob(".*"))
+
+
+def test_nobody_removes_a_hybrid_before_its_pointer_is_written(tmp_path, fusion, monkeypatch):
+    held = []
+
+    def write(path, content):
+        with alone_at_once(tmp_path / "lock") as mine:
+            held.append(mine)
+        write_durably(path, content)
+
+    monkeypatch.setattr("ranking.store.write_durably", write)
+    store = HybridStore(tmp_path)
+    for seed in range(6):
+        store.publish(alone(learned(fusion, seed), space(fusion)), fusion)
+    assert held == [False] * 6
+    with alone_at_once(tmp_path / "lock") as mine:
+        assert mine
+    assert store.current(fusion, space(fusion)).version == learned(fusion, 5).version
+    assert len(store.versions()) == 3
+
+
+def test_an_old_hybrid_that_is_published_again_serves(tmp_path, fusion):
+    store, versions = HybridStore(tmp_path), [learned(fusion, seed) for seed in range(4)]
+    for a in [*versions[:3], versions[0], versions[3], versions[0]]:
+        store.publish(alone(a, space(fusion)), fusion)
+        assert store.current(fusion, space(fusion)).version == a.version

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 
 import numpy as np
 import pytest
@@ -80,6 +81,23 @@ def test_only_a_few_old_versions_stay(tmp_path):
         store.publish(made(dim=dim))
     assert len(store.versions()) == 3
     assert store.current().dim == 7
+
+
+def test_publishers_take_turns_and_the_graph_of_the_last_one_serves(tmp_path):
+    artifacts = [made(dim=dim) for dim in range(2, 8)]
+    publishers = [
+        threading.Thread(target=GraphStore(tmp_path).publish, args=(artifact,))
+        for artifact in [*artifacts, *artifacts]
+    ]
+    for publisher in publishers:
+        publisher.start()
+    for publisher in publishers:
+        publisher.join()
+    store = GraphStore(tmp_path)
+    pointed = json.loads((tmp_path / "current.json").read_text())["version"]
+    assert store.current().version == pointed
+    assert pointed in store.versions()
+    assert len(store.versions()) == 3
 
 
 @pytest.mark.parametrize("damage", ["nan", "shape", "edge", "format", "cut", "missing"])
