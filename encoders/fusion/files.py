@@ -12,7 +12,6 @@ from safetensors import SafetensorError
 from safetensors.numpy import load as load_tensors
 from safetensors.numpy import save as save_tensors
 
-from domain.durable import write_durably
 from domain.errors import RejectedError
 from domain.vectors import BlockMap, Matrix
 from encoders.attributes import ATTRIBUTES
@@ -33,7 +32,7 @@ def save(
     items: Mapping[str, int],
     vocabulary: Vocabulary | None,
 ) -> None:
-    """Write both files, durable when this returns. A pass-through has no arrays."""
+    """Write both files. A pass-through has no arrays."""
     folder.mkdir(parents=True, exist_ok=True)
     arrays: dict[str, Matrix] = {}
     for block in blocks:
@@ -67,8 +66,8 @@ def save(
         "attribute_tokens": vocabulary.tokens if vocabulary is not None else None,
     }
     contiguous = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
-    write_durably(folder / ARRAYS, save_tensors(contiguous))
-    write_durably(folder / LAYOUT, json.dumps(layout, indent=2).encode())
+    (folder / ARRAYS).write_bytes(save_tensors(contiguous))
+    (folder / LAYOUT).write_text(json.dumps(layout, indent=2), encoding="utf-8")
 
 
 def load(

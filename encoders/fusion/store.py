@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import re
-import shutil
-import tempfile
 import threading
 from pathlib import Path
 
-from domain.durable import sync
+from domain.durable import oldest_first, put_folder, remove_folder
 from domain.errors import NotFoundError, RejectedError
 from encoders.fusion.files import LAYOUT
 from encoders.fusion.fusion import Fusion
@@ -51,30 +49,16 @@ class FusionStore:
         return fusion
 
     def add(self, fusion: Fusion) -> None:
-        """Keep a fusion."""
-        target = self._folder / fusion.version
-        if (target / LAYOUT).is_file():
-            return
-        building = Path(tempfile.mkdtemp(prefix=".building-", dir=self._folder))
-        try:
-            fusion.save(building)
-            building.rename(target)
-        except OSError:
-            # another process may have put the same version in place first; its files are equal
-            if not (target / LAYOUT).is_file():
-                raise
-        finally:
-            shutil.rmtree(building, ignore_errors=True)
-        sync(self._folder)
+        """Keep a fusion, also where its folder has lost its files."""
+        folder = self._folder / fusion.version
+        if folder.is_dir() and not (folder / LAYOUT).is_file():
+            remove_folder(folder)
+        put_folder(folder, fusion.save)
 
     def versions(self) -> list[str]:
         """Versions on disk, oldest first."""
-        found = [
-            (path.stat().st_mtime_ns, path.name)
-            for path in self._folder.iterdir()
-            if path.is_dir() and _VERSION.fullmatch(path.name)
-        ]
-        return [name for _, name in sorted(found)]
+        found = (path for path in self._folder.iterdir() if _VERSION.fullmatch(path.name))
+        return [path.name for path in oldest_first(found)]
 
     def retire(self, version: str) -> None:
         """Remove a version from disk; absent already is fine.
@@ -86,4 +70,4 @@ class FusionStore:
             raise RejectedError(f"{version!r} is not the version of a fusion")
         with self._lock:
             self._loaded.pop(version, None)
-        shutil.rmtree(self._folder / version, ignore_errors=True)
+        remove_folder(self._folder / version)

@@ -13,6 +13,7 @@ from safetensors.numpy import load_file, save_file
 from domain.errors import NotFoundError, RejectedError
 from domain.vectors import Vector
 from encoders.fusion import Fusion, FusionStore
+from tests.fixtures.killed import at_every_step
 
 DIMS = {"text": 12, "image": 8}
 
@@ -133,3 +134,33 @@ def test_a_version_added_by_several_at_the_same_time_is_there_whole(tmp_path: Pa
     for fusion in fusions:
         assert Fusion.load(tmp_path / fusion.version).version == fusion.version
     assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]
+
+
+def test_a_version_whose_files_are_lost_is_added_again(tmp_path: Path) -> None:
+    FusionStore(tmp_path).add(fit())
+    (tmp_path / fit().version / "fusion.json").unlink()
+    with pytest.raises(RejectedError, match="cannot be read"):
+        FusionStore(tmp_path).get(fit().version)
+    FusionStore(tmp_path).add(fit())
+    assert FusionStore(tmp_path).get(fit().version).version == fit().version
+
+
+def adds_and_retires(folder: Path) -> None:
+    store = FusionStore(folder)
+    store.add(fit(1))
+    store.add(fit(2))
+    store.retire(fit(1).version)
+
+
+def test_killed_at_any_step_every_version_is_there_whole_or_not_at_all(tmp_path: Path) -> None:
+    first, second = fit(1).version, fit(2).version
+    found = []
+    for folder in at_every_step(adds_and_retires, tmp_path):
+        store = FusionStore(folder)
+        found.append(store.versions())
+        for version in found[-1]:
+            assert store.get(version).version == version
+        store.add(fit(1))
+        assert store.get(first).version == first
+    stages = [list(stage) for stage in dict.fromkeys(tuple(one) for one in found)]
+    assert stages == [[], [first], [first, second], [second]]
