@@ -6,18 +6,16 @@ into the data directory (docs/models.md).
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import hashlib
 import importlib.util
-import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from domain.errors import RejectedError
+from domain.locks import alone
 from domain.log import logger
 from encoders.spec import ModelSpec, Pack
 
@@ -171,7 +169,7 @@ def assembled(folder: Path, name: str, build: Callable[[Path, Path], None]) -> P
     if home.is_dir():
         return home
     folder.mkdir(parents=True, exist_ok=True)
-    with _only_one(folder / f".{name}.lock"):
+    with alone(folder / f".{name}.lock"):
         if home.is_dir():
             return home
         log.info("assembling a model of the starter pack, once", model=name)
@@ -185,17 +183,6 @@ def assembled(folder: Path, name: str, build: Callable[[Path, Path], None]) -> P
         finally:
             shutil.rmtree(draft, ignore_errors=True)
     return home
-
-
-@contextlib.contextmanager
-def _only_one(path: Path) -> Iterator[None]:
-    """Wait for the lock; the system frees it when its holder dies."""
-    descriptor = os.open(path, os.O_CREAT | os.O_RDWR, 0o644)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
 
 
 def _name(part: str, recipe: str, *wheels: Wheel) -> str:

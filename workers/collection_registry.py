@@ -11,7 +11,6 @@ without it `firstlight reindex` starts anew from the ledger.
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import threading
 from collections.abc import Iterator
@@ -23,6 +22,7 @@ import orjson
 
 from domain.durable import write_durably
 from domain.errors import RejectedError, RetryableError
+from domain.locks import alone_at_once
 
 
 class BusyError(RejectedError):
@@ -130,13 +130,11 @@ class Registry:
         Raises:
             BusyError: another one is at it.
         """
-        with (self._folder / "lock").open("ab") as held:
-            try:
-                fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
+        with alone_at_once(self._folder / "lock") as mine:
+            if not mine:
                 raise BusyError(
                     "a fit or reindex is under way", remedy="wait for it: `firstlight status`"
-                ) from None
+                )
             yield
 
     def _writing(self, encoders: str) -> Path:

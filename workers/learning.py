@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import fcntl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 from domain.errors import RejectedError
+from domain.locks import alone, alone_at_once
 from domain.settings import Settings
 from domain.vectors import Matrix
 from encoders import Fusion, FusionStore
@@ -50,7 +50,7 @@ class Learning:
         Raises:
             BusyError: another one is at it.
         """
-        with self._lock("training", fcntl.LOCK_NB) as mine:
+        with alone_at_once(self._lock("training")) as mine:
             if not mine:
                 raise BusyError(
                     "a training is under way", remedy="wait for it to end: its log says when"
@@ -60,20 +60,12 @@ class Learning:
     @contextmanager
     def publishing(self) -> Iterator[None]:
         """Whoever replaces the hybrid by another made from it is alone meanwhile; short."""
-        with self._lock("publishing", 0):
+        with alone(self._lock("publishing")):
             yield
 
-    @contextmanager
-    def _lock(self, name: str, how: int) -> Iterator[bool]:
+    def _lock(self, name: str) -> Path:
         self._folder.mkdir(parents=True, exist_ok=True)
-        path: Path = self._folder / f"{name}.lock"
-        with path.open("ab") as held:
-            try:
-                fcntl.flock(held, fcntl.LOCK_EX | how)
-            except OSError:
-                yield False
-                return
-            yield True
+        return self._folder / f"{name}.lock"
 
 
 def with_matrices(hybrid: Hybrid, fusion: Fusion, matrices: dict[str, Matrix]) -> Hybrid:

@@ -9,10 +9,8 @@ left is done by the next call.
 
 from __future__ import annotations
 
-import fcntl
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,6 +21,7 @@ from numpy.typing import NDArray
 
 from catalog import START, Catalog, Cursor
 from domain.durable import write_durably
+from domain.locks import alone, alone_at_once
 from domain.log import logger
 from domain.settings import Settings
 from domain.vectors import RANK, Matrix, Vector
@@ -122,7 +121,7 @@ class Refresher:
         Raises:
             RetryableError: the ledger or the index does not answer; nothing is lost.
         """
-        with self._alone() as mine:
+        with alone_at_once(self._lock()) as mine:
             active = self._served() if mine else None
             if active is None:
                 return Refreshed()
@@ -142,7 +141,7 @@ class Refresher:
         Raises:
             RetryableError: the ledger or the index does not answer; called again it goes on.
         """
-        with self._alone(wait=True):
+        with alone(self._lock()):
             active = self._served()
             if active is None:
                 return Refreshed()
@@ -293,17 +292,10 @@ class Refresher:
     def _put(self, active: Active, state: State) -> None:
         write_durably(self._path(active), orjson.dumps(asdict(state)))
 
-    @contextmanager
-    def _alone(self, *, wait: bool = False) -> Iterator[bool]:
-        """Whether nobody else is at it; the lock dies with its holder."""
+    def _lock(self) -> Path:
+        """The file whose holder alone rewrites points."""
         self._folder.mkdir(parents=True, exist_ok=True)
-        with (self._folder / "lock").open("ab") as held:
-            try:
-                fcntl.flock(held, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-            except OSError:
-                yield False
-                return
-            yield True
+        return self._folder / "lock"
 
 
 def _cursor_of(hybrid: Hybrid) -> Cursor | None:
