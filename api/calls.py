@@ -1,11 +1,12 @@
 """Every call of the HTTP API as a value: what to send and how to read the answer.
 
-Both clients (sync and async) send these; nothing here does I/O.
+Both clients (sync and async) have a method of the same name, arguments and docstring for each call,
+and send it; nothing here does I/O.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 from urllib.parse import quote
@@ -93,23 +94,33 @@ def publish(events: Sequence[Mapping[str, Any]]) -> Call[EventsAnswer]:
     return Call("POST", "/v1/events", EventsAnswer, _json(list(events)))
 
 
+def publish_in_batches(
+    events: Sequence[Mapping[str, Any]], size: int
+) -> Iterator[Call[EventsAnswer]]:
+    """Events in requests of at most `size`."""
+    for start in range(0, len(events), size):
+        yield publish(events[start : start + size])
+
+
 def put_item(item: Mapping[str, Any]) -> Call[Receipt]:
-    """PUT /v1/items/{id}."""
+    """Publish one item; without a version it gets the next one. PUT /v1/items/{id}."""
     return Call("PUT", _path("items", str(item["id"])), Receipt, _json(item))
 
 
-def get_item(item_id: str) -> Call[ItemAnswer]:
-    """GET /v1/items/{id}: the item and how far it has come."""
+def item(item_id: str) -> Call[ItemAnswer]:
+    """An item and how far it has come. GET /v1/items/{id}."""
     return Call("GET", _path("items", item_id), ItemAnswer)
 
 
 def delete_item(item_id: str) -> Call[Receipt]:
-    """DELETE /v1/items/{id}."""
+    """Delete an item; it comes back only with a newer version. DELETE /v1/items/{id}."""
     return Call("DELETE", _path("items", item_id), Receipt)
 
 
-def list_items(state: State | None, limit: int, after: str | None) -> Call[ItemsAnswer]:
-    """GET /v1/items, one page."""
+def items(
+    *, state: State | None = None, limit: int = 100, after: str | None = None
+) -> Call[ItemsAnswer]:
+    """One page of items by id; give `next` as `after` for the following page. GET /v1/items."""
     params = {"limit": str(limit)}
     if state is not None:
         params["state"] = state
@@ -119,29 +130,32 @@ def list_items(state: State | None, limit: int, after: str | None) -> Call[Items
 
 
 def upload(content: bytes) -> Call[UploadAnswer]:
-    """POST /v1/uploads with the raw bytes of one picture or clip."""
+    """Store one picture or clip; `reference` goes into an item's media. POST /v1/uploads."""
     return Call(
         "POST", "/v1/uploads", UploadAnswer, content, content_type="application/octet-stream"
     )
 
 
 def put_user(user: Mapping[str, Any]) -> Call[Receipt]:
-    """PUT /v1/users/{id}."""
+    """Publish one user's profile. PUT /v1/users/{id}."""
     return Call("PUT", _path("users", str(user["id"])), Receipt, _json(user))
 
 
-def get_user(user_id: str) -> Call[UserAnswer]:
-    """GET /v1/users/{id}."""
+def user(user_id: str) -> Call[UserAnswer]:
+    """A user's profile as published. GET /v1/users/{id}."""
     return Call("GET", _path("users", user_id), UserAnswer)
 
 
 def delete_user(user_id: str) -> Call[ForgetReceipt]:
-    """DELETE /v1/users/{id}."""
+    """Forget a user; `removed` tells what there was. DELETE /v1/users/{id}."""
     return Call("DELETE", _path("users", user_id), ForgetReceipt)
 
 
 def interactions(bodies: Sequence[Mapping[str, Any]]) -> Call[EventsAnswer]:
-    """POST /v1/interactions."""
+    """Record interactions; one with an `id` counts once however often it is sent.
+
+    POST /v1/interactions.
+    """
     return Call("POST", "/v1/interactions", EventsAnswer, _json(list(bodies)))
 
 
@@ -161,7 +175,15 @@ def recommend(
     seed: int | None = None,
     explain: bool | None = None,
 ) -> Call[RankedAnswer]:
-    """POST /v1/recommend."""
+    """Items for a stored user, a sentence, liked items, or any mix; best first. POST /v1/recommend.
+
+    Args:
+        diversity: strength of MMR, 0 to 1.
+        rules: exclude, pin, boost, bury, at_most and freshness, as in docs/api.md.
+        explore: share of the results that tries what is unsure, 0 to 1.
+        seed: makes what explores the same each time.
+        explain: whether each result tells in full what made up its score.
+    """
     body = _given(
         user=user,
         profile=profile,
@@ -191,7 +213,11 @@ def onboarding(
     limit: int = 10,
     exact: bool | None = None,
 ) -> Call[OnboardingAnswer]:
-    """POST /v1/onboarding."""
+    """What to ask a new user next, and the ranking by the answers so far. POST /v1/onboarding.
+
+    Args:
+        answers: {item id: liked (True), not (False), or not known (None)}, all so far.
+    """
     body = _given(
         answers=[{"item": item, "liked": liked} for item, liked in (answers or {}).items()],
         profile=profile,
@@ -212,7 +238,7 @@ def similar(
     filters: Mapping[str, Any] | None = None,
     limit: int = 10,
 ) -> Call[RankedAnswer]:
-    """POST /v1/similar."""
+    """Items like one item, in one modality or all of them fused. POST /v1/similar."""
     body = _given(item=item, within=within, filters=filters, limit=limit)
     return Call("POST", "/v1/similar", RankedAnswer, body)
 
@@ -226,21 +252,24 @@ def search(
     filters: Mapping[str, Any] | None = None,
     limit: int = 10,
 ) -> Call[RankedAnswer]:
-    """POST /v1/search: by words, or by a picture or clip as upload:SHA256 or base64."""
+    """Items by words, or by a picture or clip given as upload:SHA256 or base64. POST /v1/search."""
     given = {"text": text, "image": image, "audio": audio, "in": within}
     return Call("POST", "/v1/search", RankedAnswer, _given(**given, filters=filters, limit=limit))
 
 
 def status() -> Call[StatusAnswer]:
-    """GET /v1/status."""
+    """Counts by state, queues, collection, models. GET /v1/status."""
     return Call("GET", "/v1/status", StatusAnswer)
 
 
 def healthy() -> Call[HealthAnswer]:
-    """GET /healthz."""
+    """Whether the API process lives. GET /healthz."""
     return Call("GET", "/healthz", HealthAnswer)
 
 
 def ready() -> Call[ReadyAnswer]:
-    """GET /readyz; a service that is not ready answers too, saying which check failed."""
+    """Whether a ranking could be answered now; each check with its time, also when one failed.
+
+    GET /readyz.
+    """
     return Call("GET", "/readyz", ReadyAnswer)

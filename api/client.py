@@ -4,38 +4,29 @@ with FirstlightClient() as firstlight:
     firstlight.put_item({"id": "a", "title": "A field guide to owls"})
     answer = firstlight.recommend(profile="I watch birds at night")
     print(answer.results[0].title)
+
+A call, its arguments and what it is for stand once, in `api.calls`; the clients only send it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import inspect
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from functools import wraps
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Concatenate, ParamSpec, Self, get_args, get_type_hints
 
 import httpcore
 
 from api import calls
 from api.calls import A, Call
 from api.connections import FAILURES, LIMITS, Service
-from api.schemas import (
-    EventsAnswer,
-    ForgetReceipt,
-    HealthAnswer,
-    ItemAnswer,
-    ItemsAnswer,
-    OnboardingAnswer,
-    RankedAnswer,
-    ReadyAnswer,
-    Receipt,
-    State,
-    StatusAnswer,
-    Target,
-    UploadAnswer,
-    UserAnswer,
-)
+from api.schemas import EventsAnswer, Receipt
 from domain.errors import RetryableError
 
 DEFAULT_URL = "http://127.0.0.1:7300"
+
+P = ParamSpec("P")
 
 
 def _unreachable(service: Service, error: Exception) -> RetryableError:
@@ -56,6 +47,42 @@ def merge(answers: Sequence[EventsAnswer]) -> EventsAnswer:
         for name in ("accepted", "duplicate", "stale", "rejected")
     }
     return EventsAnswer(**totals, results=results)
+
+
+def _document(method: Any, call: Callable[..., Call[Any]]) -> None:
+    """What `help` and notebooks show of a method: the call's own words, and the answer."""
+    types = get_type_hints(call)
+    (types["return"],) = get_args(types["return"])
+    said = inspect.signature(call)
+    self = inspect.Parameter("self", inspect.Parameter.POSITIONAL_ONLY)
+    method.__annotations__ = types
+    method.__signature__ = said.replace(
+        parameters=[self, *said.parameters.values()], return_annotation=types["return"]
+    )
+
+
+def _sent(call: Callable[P, Call[A]]) -> Callable[Concatenate[FirstlightClient, P], A]:
+    """The method that makes a call and returns its answer."""
+
+    @wraps(call)
+    def method(self: FirstlightClient, /, *args: P.args, **kwargs: P.kwargs) -> A:
+        return self.send(call(*args, **kwargs))
+
+    _document(method, call)
+    return method
+
+
+def _awaited(
+    call: Callable[P, Call[A]],
+) -> Callable[Concatenate[AsyncFirstlightClient, P], Coroutine[Any, Any, A]]:
+    """The same for asyncio."""
+
+    @wraps(call)
+    async def method(self: AsyncFirstlightClient, /, *args: P.args, **kwargs: P.kwargs) -> A:
+        return await self.send(call(*args, **kwargs))
+
+    _document(method, call)
+    return method
 
 
 class FirstlightClient:
@@ -102,163 +129,25 @@ class FirstlightClient:
 
     def publish(self, events: Sequence[Mapping[str, Any]]) -> EventsAnswer:
         """Publish events, in requests of at most `batch_events`; each is answered for itself."""
-        answers = []
-        for start in range(0, len(events), self.batch_events):
-            batch = events[start : start + self.batch_events]
-            answers.append(self.send(calls.publish(batch)))
-        return merge(answers)
+        batches = calls.publish_in_batches(events, self.batch_events)
+        return merge([self.send(call) for call in batches])
 
-    def put_item(self, item: Mapping[str, Any]) -> Receipt:
-        """Publish one item; without a version it gets the next one."""
-        return self.send(calls.put_item(item))
-
-    def item(self, item_id: str) -> ItemAnswer:
-        """An item and how far it has come."""
-        return self.send(calls.get_item(item_id))
-
-    def delete_item(self, item_id: str) -> Receipt:
-        """Delete an item; it comes back only with a newer version."""
-        return self.send(calls.delete_item(item_id))
-
-    def items(
-        self, *, state: State | None = None, limit: int = 100, after: str | None = None
-    ) -> ItemsAnswer:
-        """One page of items by id; give `next` as `after` for the following page."""
-        return self.send(calls.list_items(state, limit, after))
-
-    def upload(self, content: bytes) -> UploadAnswer:
-        """Store one picture or clip; `reference` goes into an item's media."""
-        return self.send(calls.upload(content))
-
-    def put_user(self, user: Mapping[str, Any]) -> Receipt:
-        """Publish one user's profile."""
-        return self.send(calls.put_user(user))
-
-    def user(self, user_id: str) -> UserAnswer:
-        """A user's profile as published."""
-        return self.send(calls.get_user(user_id))
-
-    def delete_user(self, user_id: str) -> ForgetReceipt:
-        """Forget a user; `removed` tells what there was."""
-        return self.send(calls.delete_user(user_id))
-
-    def interactions(self, bodies: Sequence[Mapping[str, Any]]) -> EventsAnswer:
-        """Record interactions; one with an `id` counts once however often it is sent."""
-        return self.send(calls.interactions(bodies))
-
-    def recommend(
-        self,
-        *,
-        user: str | None = None,
-        profile: str | None = None,
-        interests: Sequence[str] | None = None,
-        liked: Sequence[str] | None = None,
-        filters: Mapping[str, Any] | None = None,
-        limit: int = 10,
-        exclude_seen: bool | None = None,
-        exact: bool | None = None,
-        diversity: float | None = None,
-        rules: Mapping[str, Any] | None = None,
-        explore: float | None = None,
-        seed: int | None = None,
-        explain: bool | None = None,
-    ) -> RankedAnswer:
-        """Items for a stored user, a sentence, liked items, or any mix; best first.
-
-        Args:
-            diversity: strength of MMR, 0 to 1.
-            rules: exclude, pin, boost, bury, at_most and freshness, as in docs/api.md.
-            explore: share of the results that tries what is unsure, 0 to 1.
-            seed: makes what explores the same each time.
-            explain: whether each result tells in full what made up its score.
-        """
-        return self.send(
-            calls.recommend(
-                user=user,
-                profile=profile,
-                interests=interests,
-                liked=liked,
-                filters=filters,
-                limit=limit,
-                exclude_seen=exclude_seen,
-                exact=exact,
-                diversity=diversity,
-                rules=rules,
-                explore=explore,
-                seed=seed,
-                explain=explain,
-            )
-        )
-
-    def onboarding(
-        self,
-        *,
-        answers: Mapping[str, bool | None] | None = None,
-        profile: str | None = None,
-        interests: Sequence[str] | None = None,
-        demographics: Mapping[str, Any] | None = None,
-        count: int = 5,
-        filters: Mapping[str, Any] | None = None,
-        limit: int = 10,
-        exact: bool | None = None,
-    ) -> OnboardingAnswer:
-        """What to ask a new user next, and the ranking by the answers so far.
-
-        Args:
-            answers: {item id: liked (True), not (False), or not known (None)}, all so far.
-        """
-        return self.send(
-            calls.onboarding(
-                answers=answers,
-                profile=profile,
-                interests=interests,
-                demographics=demographics,
-                count=count,
-                filters=filters,
-                limit=limit,
-                exact=exact,
-            )
-        )
-
-    def similar(
-        self,
-        item: str,
-        *,
-        within: Target = "all",
-        filters: Mapping[str, Any] | None = None,
-        limit: int = 10,
-    ) -> RankedAnswer:
-        """Items like one item, in one modality or all of them fused."""
-        return self.send(calls.similar(item, within=within, filters=filters, limit=limit))
-
-    def search(
-        self,
-        *,
-        text: str | None = None,
-        image: str | None = None,
-        audio: str | None = None,
-        within: Target = "all",
-        filters: Mapping[str, Any] | None = None,
-        limit: int = 10,
-    ) -> RankedAnswer:
-        """Items by words, or by a picture or clip given as upload:SHA256 or base64."""
-        return self.send(
-            calls.search(
-                text=text, image=image, audio=audio, within=within, filters=filters, limit=limit
-            )
-        )
-
-    def status(self) -> StatusAnswer:
-        """Counts by state, queues, collection, models."""
-        return self.send(calls.status())
-
-    def healthy(self) -> HealthAnswer:
-        """Whether the API process lives."""
-        return self.send(calls.healthy())
-
-    def ready(self) -> ReadyAnswer:
-        """Whether a ranking could be answered now; each check with its time."""
-        return self.send(calls.ready())
+    put_item = _sent(calls.put_item)
+    item = _sent(calls.item)
+    delete_item = _sent(calls.delete_item)
+    items = _sent(calls.items)
+    upload = _sent(calls.upload)
+    put_user = _sent(calls.put_user)
+    user = _sent(calls.user)
+    delete_user = _sent(calls.delete_user)
+    interactions = _sent(calls.interactions)
+    recommend = _sent(calls.recommend)
+    onboarding = _sent(calls.onboarding)
+    similar = _sent(calls.similar)
+    search = _sent(calls.search)
+    status = _sent(calls.status)
+    healthy = _sent(calls.healthy)
+    ready = _sent(calls.ready)
 
 
 class AsyncFirstlightClient:
@@ -301,160 +190,22 @@ class AsyncFirstlightClient:
 
     async def publish(self, events: Sequence[Mapping[str, Any]]) -> EventsAnswer:
         """Publish events, in requests of at most `batch_events`; each is answered for itself."""
-        answers = []
-        for start in range(0, len(events), self.batch_events):
-            batch = events[start : start + self.batch_events]
-            answers.append(await self.send(calls.publish(batch)))
-        return merge(answers)
+        batches = calls.publish_in_batches(events, self.batch_events)
+        return merge([await self.send(call) for call in batches])
 
-    async def put_item(self, item: Mapping[str, Any]) -> Receipt:
-        """Publish one item; without a version it gets the next one."""
-        return await self.send(calls.put_item(item))
-
-    async def item(self, item_id: str) -> ItemAnswer:
-        """An item and how far it has come."""
-        return await self.send(calls.get_item(item_id))
-
-    async def delete_item(self, item_id: str) -> Receipt:
-        """Delete an item; it comes back only with a newer version."""
-        return await self.send(calls.delete_item(item_id))
-
-    async def items(
-        self, *, state: State | None = None, limit: int = 100, after: str | None = None
-    ) -> ItemsAnswer:
-        """One page of items by id; give `next` as `after` for the following page."""
-        return await self.send(calls.list_items(state, limit, after))
-
-    async def upload(self, content: bytes) -> UploadAnswer:
-        """Store one picture or clip; `reference` goes into an item's media."""
-        return await self.send(calls.upload(content))
-
-    async def put_user(self, user: Mapping[str, Any]) -> Receipt:
-        """Publish one user's profile."""
-        return await self.send(calls.put_user(user))
-
-    async def user(self, user_id: str) -> UserAnswer:
-        """A user's profile as published."""
-        return await self.send(calls.get_user(user_id))
-
-    async def delete_user(self, user_id: str) -> ForgetReceipt:
-        """Forget a user; `removed` tells what there was."""
-        return await self.send(calls.delete_user(user_id))
-
-    async def interactions(self, bodies: Sequence[Mapping[str, Any]]) -> EventsAnswer:
-        """Record interactions; one with an `id` counts once however often it is sent."""
-        return await self.send(calls.interactions(bodies))
-
-    async def recommend(
-        self,
-        *,
-        user: str | None = None,
-        profile: str | None = None,
-        interests: Sequence[str] | None = None,
-        liked: Sequence[str] | None = None,
-        filters: Mapping[str, Any] | None = None,
-        limit: int = 10,
-        exclude_seen: bool | None = None,
-        exact: bool | None = None,
-        diversity: float | None = None,
-        rules: Mapping[str, Any] | None = None,
-        explore: float | None = None,
-        seed: int | None = None,
-        explain: bool | None = None,
-    ) -> RankedAnswer:
-        """Items for a stored user, a sentence, liked items, or any mix; best first.
-
-        Args:
-            diversity: strength of MMR, 0 to 1.
-            rules: exclude, pin, boost, bury, at_most and freshness, as in docs/api.md.
-            explore: share of the results that tries what is unsure, 0 to 1.
-            seed: makes what explores the same each time.
-            explain: whether each result tells in full what made up its score.
-        """
-        return await self.send(
-            calls.recommend(
-                user=user,
-                profile=profile,
-                interests=interests,
-                liked=liked,
-                filters=filters,
-                limit=limit,
-                exclude_seen=exclude_seen,
-                exact=exact,
-                diversity=diversity,
-                rules=rules,
-                explore=explore,
-                seed=seed,
-                explain=explain,
-            )
-        )
-
-    async def onboarding(
-        self,
-        *,
-        answers: Mapping[str, bool | None] | None = None,
-        profile: str | None = None,
-        interests: Sequence[str] | None = None,
-        demographics: Mapping[str, Any] | None = None,
-        count: int = 5,
-        filters: Mapping[str, Any] | None = None,
-        limit: int = 10,
-        exact: bool | None = None,
-    ) -> OnboardingAnswer:
-        """What to ask a new user next, and the ranking by the answers so far.
-
-        Args:
-            answers: {item id: liked (True), not (False), or not known (None)}, all so far.
-        """
-        return await self.send(
-            calls.onboarding(
-                answers=answers,
-                profile=profile,
-                interests=interests,
-                demographics=demographics,
-                count=count,
-                filters=filters,
-                limit=limit,
-                exact=exact,
-            )
-        )
-
-    async def similar(
-        self,
-        item: str,
-        *,
-        within: Target = "all",
-        filters: Mapping[str, Any] | None = None,
-        limit: int = 10,
-    ) -> RankedAnswer:
-        """Items like one item, in one modality or all of them fused."""
-        return await self.send(calls.similar(item, within=within, filters=filters, limit=limit))
-
-    async def search(
-        self,
-        *,
-        text: str | None = None,
-        image: str | None = None,
-        audio: str | None = None,
-        within: Target = "all",
-        filters: Mapping[str, Any] | None = None,
-        limit: int = 10,
-    ) -> RankedAnswer:
-        """Items by words, or by a picture or clip given as upload:SHA256 or base64."""
-        return await self.send(
-            calls.search(
-                text=text, image=image, audio=audio, within=within, filters=filters, limit=limit
-            )
-        )
-
-    async def status(self) -> StatusAnswer:
-        """Counts by state, queues, collection, models."""
-        return await self.send(calls.status())
-
-    async def healthy(self) -> HealthAnswer:
-        """Whether the API process lives."""
-        return await self.send(calls.healthy())
-
-    async def ready(self) -> ReadyAnswer:
-        """Whether a ranking could be answered now; each check with its time."""
-        return await self.send(calls.ready())
+    put_item = _awaited(calls.put_item)
+    item = _awaited(calls.item)
+    delete_item = _awaited(calls.delete_item)
+    items = _awaited(calls.items)
+    upload = _awaited(calls.upload)
+    put_user = _awaited(calls.put_user)
+    user = _awaited(calls.user)
+    delete_user = _awaited(calls.delete_user)
+    interactions = _awaited(calls.interactions)
+    recommend = _awaited(calls.recommend)
+    onboarding = _awaited(calls.onboarding)
+    similar = _awaited(calls.similar)
+    search = _awaited(calls.search)
+    status = _awaited(calls.status)
+    healthy = _awaited(calls.healthy)
+    ready = _awaited(calls.ready)

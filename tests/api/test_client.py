@@ -5,10 +5,13 @@ from __future__ import annotations
 import asyncio
 import inspect
 import time
+from typing import get_type_hints
 
 import pytest
 
+from api import calls
 from api.client import AsyncFirstlightClient, FirstlightClient
+from api.schemas import RankedAnswer
 from domain.errors import NotFoundError, RejectedError, RetryableError
 from tests.fixtures.media import jpeg
 from tests.fixtures.system import System
@@ -30,6 +33,19 @@ def test_both_clients_have_the_same_methods_with_the_same_arguments() -> None:
         }
 
     assert methods(FirstlightClient) == methods(AsyncFirstlightClient)
+
+
+def test_a_call_is_documented_and_signed_the_same_wherever_it_is_made() -> None:
+    for client in (FirstlightClient(""), AsyncFirstlightClient("")):
+        for name in ("put_item", "item", "items", "delete_user", "recommend", "onboarding"):
+            method, call = getattr(client, name), getattr(calls, name)
+            said = inspect.signature(method)
+            assert said.parameters == inspect.signature(call).parameters
+            assert inspect.getdoc(method) == inspect.getdoc(call)
+            assert method.__name__ == name
+        assert inspect.signature(client.similar).return_annotation is RankedAnswer
+        assert get_type_hints(client.similar)["return"] is RankedAnswer
+    assert inspect.iscoroutinefunction(AsyncFirstlightClient.similar)
 
 
 def test_an_item_goes_in_and_a_sentence_gets_it_out(system: System) -> None:
