@@ -20,7 +20,7 @@ from pathlib import Path
 
 import orjson
 
-from domain.durable import write_durably
+from domain.durable import Stamp, stamp, write_durably
 from domain.errors import RejectedError, RetryableError
 from domain.locks import alone_at_once
 
@@ -64,7 +64,7 @@ class Registry:
         folder.mkdir(parents=True, exist_ok=True)
         self._folder = folder
         self._lock = threading.Lock()
-        self._read: dict[Path, tuple[tuple[int, int, int], str]] = {}
+        self._read: dict[Path, tuple[Stamp, str]] = {}
 
     def get(self, collection: str) -> CollectionRecord | None:
         """What is known of a collection.
@@ -144,11 +144,10 @@ class Registry:
     def _content(self, path: Path) -> str | None:
         """The text of a file, read again only when the file was replaced."""
         try:
-            found = path.stat()
-            stamp = (found.st_ino, found.st_mtime_ns, found.st_size)
+            now = stamp(path)
             with self._lock:
                 held = self._read.get(path)
-            if held is not None and held[0] == stamp:
+            if now is not None and held is not None and held[0] == now:
                 return held[1]
             content = path.read_text()
         except FileNotFoundError:
@@ -156,5 +155,5 @@ class Registry:
         except (OSError, UnicodeDecodeError) as error:
             raise RetryableError(f"{path} cannot be read ({error})") from None
         with self._lock:
-            self._read[path] = (stamp, content)
+            self._read[path] = (now, content)
         return content
