@@ -1,8 +1,9 @@
 """Training: A from additive sums, collaborative factors, and the gate between them."""
 
+from ranking.training.choose import Setting, choose
 from ranking.training.data import PROFILE_PARTS, TrainingData
-from ranking.training.fit import LEAST_INTERACTIONS, Fitted, Setting, fit_projection, solve
-from ranking.training.solve import Ridge, Solver, item_gram, metric_of, stacked
+from ranking.training.fit import LEAST_INTERACTIONS, Fitted, fit_projection, solve
+from ranking.training.solve import Ridge, Sums, item_gram, metric_of, stacked
 from ranking.training.statistics import Recipe, Statistics
 from ranking.training.users import UserLayout, user_layout, user_rows
 
@@ -13,10 +14,11 @@ __all__ = [
     "Recipe",
     "Ridge",
     "Setting",
-    "Solver",
     "Statistics",
+    "Sums",
     "TrainingData",
     "UserLayout",
+    "choose",
     "fit_projection",
     "item_gram",
     "metric_of",

@@ -1,14 +1,18 @@
-"""A from the sums, in closed form; many settings for the price of one factorisation.
+"""A from the sums, in closed form; a penalty more costs one factorisation more.
 
-    A = s A0 + (G + l1 tr(G)/d I)^-1 (M - s G A0 H) (H + l2 I)^-1,   H = C^T C
+    A = s A0 + D (D G D + l1 tr(DGD)/d I)^-1 D (M - s G A0 H) E (E H E + l2 I)^-1 E,   H = C^T C
 
-(SCIENCE section 2). It minimises the ridge loss around the prior s A0: without interactions
-G = M = 0 and A = A0. C carries a constant 1 in its last column, so that the level of a user's
-scores is fitted by it and not by the content; it is dropped afterwards, for a constant per user
-ranks nothing.
+(SCIENCE section 2, with D = E = I). It minimises the ridge loss around the prior s A0: without
+interactions G = M = 0 and A = A0. C carries a constant 1 in its last column, so that the level of
+a user's scores is fitted by it and not by the content; it is dropped afterwards, for a constant per
+user ranks nothing.
 
-The ridge may be put in another *metric*: with c' = D c the same penalty presses on c'. D undoes
-part of the fusion's whitening, direction by direction; G, M and H only have to be scaled.
+D and E put the ridge in another *metric*: with c' = E c the same penalty presses on c'. They are
+diagonal, E on the item's side and D on the user's, whose history lies in the same coordinates: a
+power of the fusion's whitening, undone direction by direction, times a scale for each block. The
+smaller the scale, the heavier the penalty on the block. At 0 nothing is learned of it, neither of
+the block in the history nor of the block in the item, and A has there what s A0 has: the prior's
+values while A shrinks toward the prior, zeros else.
 """
 
 from __future__ import annotations
@@ -17,6 +21,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+from scipy.linalg import cho_factor, cho_solve
 
 from domain.vectors import BlockMap, Matrix
 from ranking.layout import rank_dim
@@ -32,17 +37,22 @@ class Ridge:
     """The penalty.
 
     Attributes:
-        users: l1, relative to the mean of G's diagonal.
-        items: l2, in items.
+        users: l1, relative to the mean of G's diagonal, > 0.
+        items: l2, in items, > 0.
         metric: power of the fusion's whitening that is undone: 0 keeps the served coordinates,
             1 the variances of the encoder's own.
         prior: whether A shrinks toward the prior (else toward 0).
+        blocks: a scale >= 0 for each block of the fusion, in their order; empty: 1 for all.
     """
 
     users: float = 0.3
     items: float = 1.0
     metric: float = 1.0
     prior: bool = True
+    blocks: tuple[float, ...] = ()
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "blocks", tuple(self.blocks))  # JSON has lists
 
 
 def item_gram(items: Matrix) -> Double:
@@ -57,70 +67,80 @@ def item_gram(items: Matrix) -> Double:
     return gram
 
 
-def metric_of(blocks: Sequence[BlockMap], power: float) -> Double:
-    """D, [d]: for each coordinate of c what undoes its whitening, 1 in the mean of its block."""
+def metric_of(blocks: Sequence[BlockMap], ridge: Ridge) -> Double:
+    """E, [d]: what undoes each coordinate's whitening, its block's scale in the mean of a block."""
     scale = np.ones(rank_dim(blocks))
-    for block in blocks:
+    scales = ridge.blocks or (1.0,) * len(blocks)
+    for block, weight in zip(blocks, scales, strict=True):
         lengths = np.linalg.norm(block.projection.astype(np.float64), axis=0)
         inverse = 1.0 / np.maximum(lengths, EPSILON * max(float(lengths.max(initial=0.0)), 1.0))
-        inverse = inverse**power
-        scale[block.start : block.stop] = inverse / np.sqrt(np.mean(inverse**2))
+        inverse = inverse**ridge.metric
+        scale[block.start : block.stop] = weight * inverse / np.sqrt(np.mean(inverse**2))
     return scale
 
 
 @dataclass
-class Solver:
-    """The factorised sums in one metric.
+class Sums:
+    """What A is solved from: G, M, H and the prior, whatever the penalty.
 
     Args:
         statistics: G and M.
         gram: H of `item_gram`.
-        prior: A0 stacked by the parts of z, [d_u, d] float64, or None.
-        metric: [d] of `metric_of`.
+        prior: A0 stacked by the parts of z, [d_u, d] float64.
+
+    Attributes:
+        scale: s, by which A0 explains M best, >= 0.
     """
 
     statistics: Statistics
     gram: Double = field(repr=False)
-    prior: Double | None = field(repr=False)
-    metric: Double = field(repr=False)
+    prior: Double = field(repr=False)
 
     def __post_init__(self) -> None:
-        layout = self.statistics.layout
-        self._right = np.append(self.metric, 1.0)
-        self._left = np.ones(layout.dim)
-        start, stop = layout.spans["history"]
-        self._left[start:stop] = self.metric
-        gram = self.statistics.gram * self._left[:, None] * self._left[None, :]
-        cross = self.statistics.cross * self._left[:, None] * self._right[None, :]
-        inner = self.gram * self._right[:, None] * self._right[None, :]
-        self._users, self._user_axes = np.linalg.eigh(gram)
-        self._items, self._item_axes = np.linalg.eigh(inner)
-        self._unit = max(float(np.trace(gram)) / len(gram), EPSILON)
-        self._cross = self._user_axes.T @ cross @ self._item_axes
+        known = np.column_stack([self.prior, np.zeros(len(self.prior))])
+        met = self.statistics.gram @ known @ self.gram
+        energy = float(np.sum(known * met))
         self.scale = 1.0
-        self._pull = np.zeros_like(self._cross)
-        if self.prior is not None:
-            # In the metric A0 becomes D_u^-1 A0 D_i^-1: scores stay what they were.
-            known = np.zeros_like(cross)
-            known[:, :-1] = self.prior / self._left[:, None] / self.metric[None, :]
-            rotated = self._user_axes.T @ known @ self._item_axes
-            met = self._users[:, None] * rotated * self._items[None, :]
-            energy = float(np.sum(rotated * met))
-            if energy > EPSILON:
-                self.scale = max(float(np.sum(rotated * self._cross)) / energy, 0.0)
-            self._pull = self.scale * met
+        if energy > EPSILON:
+            self.scale = max(float(np.sum(known * self.statistics.cross)) / energy, 0.0)
+        self._pull = self.scale * met
 
-    def solve(self, ridge: Ridge) -> Double:
+    def left(self, metric: Double) -> Double:
+        """D, [d_u], of E."""
+        found = np.ones(self.statistics.layout.dim)
+        start, stop = self.statistics.layout.spans["history"]
+        found[start:stop] = metric
+        return found
+
+    def users(self, ridge: Ridge, metric: Double) -> Double:
+        """D (D G D + l1 tr(DGD)/d I)^-1 D (M - s G A0 H) E, [d_u, d + 1]."""
+        left, right = self.left(metric), np.append(metric, 1.0)
+        gram = self.statistics.gram * left[:, None] * left[None, :]
+        cross = self.statistics.cross - self._pull if ridge.prior else self.statistics.cross
+        cross = cross * left[:, None] * right[None, :]
+        unit = max(float(np.trace(gram)) / len(gram), EPSILON)
+        gram[np.diag_indices_from(gram)] += ridge.users * unit
+        found: Double = cho_solve(cho_factor(gram, overwrite_a=True), cross, overwrite_b=True)
+        return found * left[:, None]
+
+    def items(self, ridge: Ridge, metric: Double, candidates: Double) -> Double:
+        """(E H E + l2 I)^-1 E c of some items c, [d + 1, n].
+
+        Args:
+            candidates: [n, d].
+        """
+        right = np.append(metric, 1.0)
+        gram = self.gram * right[:, None] * right[None, :]
+        gram[np.diag_indices_from(gram)] += ridge.items
+        wanted = np.vstack([(candidates * metric[None, :]).T, np.zeros(len(candidates))])
+        found: Double = cho_solve(cho_factor(gram, overwrite_a=True), wanted, overwrite_b=True)
+        return found
+
+    def solve(self, ridge: Ridge, metric: Double) -> Double:
         """A stacked by the parts of z: [d_u, d] float64, in the served coordinates."""
-        left = self._users[:, None] + ridge.users * self._unit
-        right = np.maximum(self._items, 0.0)[None, :] + ridge.items
-        cross = self._cross - self._pull if ridge.prior else self._cross
-        found = self._user_axes @ (cross / (left * right)) @ self._item_axes.T
-        found = found * self._left[:, None] * self._right[None, :]
-        content: Double = found[:, :-1]
-        if ridge.prior and self.prior is not None:
-            content = content + self.scale * self.prior
-        return content
+        every = np.eye(len(metric))
+        found = self.users(ridge, metric) @ self.items(ridge, metric, every)
+        return found + self.scale * self.prior if ridge.prior else found
 
 
 def stacked(layout: UserLayout, matrices: Mapping[str, Matrix], dim: int) -> Double:

@@ -1,0 +1,221 @@
+"""Penalties and damping, chosen by NDCG@20 on items held out as if they had just arrived."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import product
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csr_matrix
+
+from domain.vectors import Matrix
+from ranking.quality import ndcg
+from ranking.training.data import Double, TrainingData
+from ranking.training.solve import Ridge, Sums, item_gram, metric_of, stacked
+from ranking.training.statistics import Recipe, Statistics
+
+FOLDS = 3
+FOLD_SHARE = 0.1
+"""Of the items with interactions, per fold: held out as if they had just arrived."""
+
+SELECTION_USERS = 1500
+SELECTION_INTERACTIONS = 2_000_000
+"""Choosing looks at no more users and interactions than these; the fit looks at all."""
+
+USER_RIDGES = (0.1, 0.3, 1.0, 3.0, 10.0, 30.0)
+ITEM_RIDGES = (0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
+METRICS = (1.0, 0.0)
+ALPHAS = (0.25, 0.0)
+
+SCALES = (1.0, 0.5, 0.25, 0.0)
+"""Of a block: how much of it is left to the learned part of A, from all to nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """Everything that is chosen on validation."""
+
+    recipe: Recipe = field(default_factory=Recipe)
+    ridge: Ridge = field(default_factory=Ridge)
+
+
+def choose(
+    data: TrainingData, prior: Mapping[str, Matrix], *, seed: int = 0
+) -> tuple[Setting, dict[str, float]]:
+    """The setting whose A ranks held-out items best by NDCG@20, one group after the other.
+
+    First l1 and l2 together, then the metric, the prior and the damping at the best of them, the
+    scale of each block, and l1 and l2 once more. A tie goes to what was tried first.
+    """
+    sample = _sampled(data, seed)
+    folds = list(_folds(sample, prior, seed))
+    if not folds:
+        return Setting(Recipe(k0=data.k0)), {}
+    tried: dict[Setting, float] = {}
+
+    def judged(setting: Setting) -> float:
+        if setting not in tried:
+            tried[setting] = float(np.mean([fold.judge(setting) for fold in folds]))
+        return tried[setting]
+
+    best = max(_ridges(Setting(Recipe(k0=data.k0)), USER_RIDGES, ITEM_RIDGES), key=judged)
+    for variants in (_metrics, _priors, _alphas):
+        best = max(variants(best), key=judged)
+    for number in range(len(data.blocks) if len(data.blocks) > 1 else 0):
+        best = max(_scales(best, number, len(data.blocks)), key=judged)
+    best = max(
+        _ridges(best, _near(USER_RIDGES, best.ridge.users), _near(ITEM_RIDGES, best.ridge.items)),
+        key=judged,
+    )
+    return best, {_named(setting): score for setting, score in tried.items()}
+
+
+@dataclass
+class _Fold:
+    """Items held out, the users who took some of them, and what was computed for them.
+
+    Attributes:
+        rest: the data without these items' interactions.
+        prior: A0 by part.
+        rows: [n, d_u], z of the users.
+        candidates: [m, d], the items.
+        relevant: [n, m], who took what.
+    """
+
+    rest: TrainingData
+    prior: Mapping[str, Matrix]
+    rows: Double
+    candidates: Double
+    relevant: NDArray[np.bool_]
+
+    def __post_init__(self) -> None:
+        self._sums: dict[float, Sums] = {}
+        self._halves: dict[Hashable, Double] = {}
+        self._space: Hashable = None
+
+    def judge(self, setting: Setting) -> float:
+        """NDCG@20 of A by this setting.
+
+        What a user and what an item bring to a score is kept for as long as the metric and the
+        damping stay: each l1 and each l2 then costs one factorisation, not each pair.
+        """
+        ridge, sums = setting.ridge, self._sums_of(setting.recipe)
+        metric = metric_of(self.rest.blocks, ridge)
+        space = (setting.recipe, ridge.metric, ridge.blocks)
+        if space != self._space:
+            self._space, self._halves = space, {}
+        users = self._half(
+            ("users", ridge.users, ridge.prior), lambda: self.rows @ sums.users(ridge, metric)
+        )
+        items = self._half(
+            ("items", ridge.items), lambda: sums.items(ridge, metric, self.candidates)
+        )
+        scores = users @ items
+        if ridge.prior:
+            scores += sums.scale * (self.rows @ sums.prior) @ self.candidates.T
+        return ndcg(scores.astype(np.float32), self.relevant)
+
+    def _half(self, key: Hashable, made: Callable[[], Double]) -> Double:
+        if key not in self._halves:
+            self._halves[key] = made()
+        return self._halves[key]
+
+    def _sums_of(self, recipe: Recipe) -> Sums:
+        if recipe.alpha not in self._sums:
+            made = Statistics.of(self.rest, recipe)
+            known = stacked(made.layout, self.prior, self.rest.items.shape[1])
+            self._sums[recipe.alpha] = Sums(
+                made, item_gram(self.rest.items[made.damping > 0]), known
+            )
+        return self._sums[recipe.alpha]
+
+
+# ---------------------------------------------------------------------- what is tried
+
+
+def _ridges(base: Setting, users: Iterable[float], items: Iterable[float]) -> list[Setting]:
+    return [
+        replace(base, ridge=replace(base.ridge, users=one, items=other))
+        for one, other in product(users, items)
+    ]
+
+
+def _near(grid: Sequence[float], chosen: float) -> Sequence[float]:
+    at = grid.index(chosen)
+    return grid[max(at - 1, 0) : at + 2]
+
+
+def _metrics(base: Setting) -> list[Setting]:
+    return [replace(base, ridge=replace(base.ridge, metric=one)) for one in METRICS]
+
+
+def _priors(base: Setting) -> list[Setting]:
+    return [replace(base, ridge=replace(base.ridge, prior=one)) for one in (True, False)]
+
+
+def _alphas(base: Setting) -> list[Setting]:
+    return [replace(base, recipe=replace(base.recipe, alpha=one)) for one in ALPHAS]
+
+
+def _scales(base: Setting, number: int, count: int) -> list[Setting]:
+    """Of one block; one block at least stays."""
+    before = base.ridge.blocks or (1.0,) * count
+    found = []
+    for scale in SCALES:
+        blocks = (*before[:number], scale, *before[number + 1 :])
+        if any(blocks):
+            found.append(replace(base, ridge=replace(base.ridge, blocks=blocks)))
+    return found
+
+
+def _named(setting: Setting) -> str:
+    ridge = setting.ridge
+    blocks = f" blocks={'/'.join(f'{one:g}' for one in ridge.blocks)}" if ridge.blocks else ""
+    return (
+        f"alpha={setting.recipe.alpha:g} l1={ridge.users:g} l2={ridge.items:g}"
+        f" metric={ridge.metric:g} prior={'yes' if ridge.prior else 'no'}{blocks}"
+    )
+
+
+# ---------------------------------------------------------------------- what it is judged on
+
+
+def _sampled(data: TrainingData, seed: int) -> TrainingData:
+    """At most SELECTION_INTERACTIONS, by whole users."""
+    interactions = data.interactions
+    if interactions.nnz <= SELECTION_INTERACTIONS:
+        return data
+    order = np.random.default_rng(seed).permutation(interactions.shape[0])
+    counts = np.diff(interactions.indptr)[order]
+    users = np.sort(order[np.cumsum(counts) <= SELECTION_INTERACTIONS])
+    return data.of_users(users)
+
+
+def _folds(data: TrainingData, prior: Mapping[str, Matrix], seed: int) -> Iterator[_Fold]:
+    taken = np.bincount(data.interactions.indices, minlength=data.interactions.shape[1]) > 0
+    known = np.flatnonzero(taken & np.any(data.items != 0, axis=1))
+    size = int(len(known) * FOLD_SHARE)
+    if size < 2:
+        return
+    rng = np.random.default_rng(seed)
+    drawn = rng.permutation(known)
+    for number in range(FOLDS):
+        cold = np.sort(drawn[number * size : (number + 1) * size])
+        dropped = np.zeros(len(taken), dtype=bool)
+        dropped[cold] = True
+        rest = data.without_items(dropped)
+        counts = np.diff(rest.interactions.indptr)
+        targets = csr_matrix(data.interactions[:, cold])
+        asked = np.flatnonzero((counts > 0) & (np.diff(targets.indptr) > 0))
+        if not len(asked):
+            continue
+        users = np.sort(rng.permutation(asked)[:SELECTION_USERS])
+        yield _Fold(
+            rest,
+            prior,
+            data.user_rows(users, rest.interactions[users]),
+            data.items[cold].astype(np.float64),
+            np.asarray(targets[users].todense()) > 0,
+        )
