@@ -1,6 +1,6 @@
 """Training: A from additive sums, collaborative factors, and the gate between them."""
 
-from ranking.training.choose import Setting, choose
+from ranking.training.choosing import Setting, choose
 from ranking.training.data import PROFILE_PARTS, TrainingData
 from ranking.training.fit import LEAST_INTERACTIONS, Fitted, fit_projection, solve
 from ranking.training.solve import Ridge, Sums, item_gram, metric_of, stacked

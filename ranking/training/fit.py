@@ -12,7 +12,7 @@ from scipy.sparse import csr_matrix
 
 from domain.errors import RejectedError
 from domain.vectors import BlockMap, Matrix
-from ranking.training.choose import Setting, choose
+from ranking.training.choosing import Setting, choose
 from ranking.training.data import Double, TrainingData
 from ranking.training.solve import Ridge, Sums, item_gram, metric_of, stacked
 from ranking.training.statistics import Statistics

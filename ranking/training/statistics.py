@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
 import numpy as np
@@ -73,6 +73,7 @@ class Statistics:
     cross: Double = field(repr=False)
     users: int = 0
     interactions: int = 0
+    _gram_stays: bool = field(default=False, init=False, repr=False)
 
     @classmethod
     def begin(cls, data: TrainingData, recipe: Recipe) -> Statistics:
@@ -96,6 +97,14 @@ class Statistics:
         """Of all users; time linear in interactions, memory bounded by blocks of users."""
         made = cls.begin(data, recipe)
         made.add(data.blocks, data.items, data.interactions, data.profiles)
+        return made
+
+    def damped(self, data: TrainingData, alpha: float) -> Statistics:
+        """The same users' with another alpha; G stays, which knows nothing of it."""
+        made = Statistics.begin(data, replace(self.recipe, alpha=alpha))
+        made._gram_stays = True
+        made.add(data.blocks, data.items, data.interactions, data.profiles)
+        made.gram, made._gram_stays = self.gram, False
         return made
 
     def add(
@@ -151,17 +160,20 @@ class Statistics:
         targets /= counts[:, None]
         k0, seeds = self.recipe.k0, _seeds_of(block)
         rows = user_rows(blocks, self.layout, profiles, sums, counts, k0)
-        self._sum(rows, targets, counts, sign)
+        together = self._sum(rows, counts, sign)
         for draw in range(self.recipe.dropout):
             kept = _shortened(block, seeds, draw)
             fewer = np.diff(kept.indptr).astype(np.float64)
             rows = user_rows(blocks, self.layout, profiles, kept @ items, fewer, k0)
-            self._sum(rows, targets, counts * self.recipe.share, sign)
+            together += self._sum(rows, counts * self.recipe.share, sign)
+        self.cross += sign * (together.T @ targets)  # all rows of a user have one target
 
-    def _sum(self, rows: Double, targets: Double, omega: Double, sign: float) -> None:
-        weighted = rows * (sign * omega)[:, None]
-        self.gram += weighted.T @ rows
-        self.cross += weighted.T @ targets
+    def _sum(self, rows: Double, omega: Double, sign: float) -> Double:
+        """Add rows to G; omega z, which M still lacks."""
+        if not self._gram_stays:
+            halves = rows * np.sqrt(omega)[:, None]
+            self.gram += sign * (halves.T @ halves)
+        return rows * omega[:, None]
 
 
 def _seeds_of(interactions: csr_matrix) -> NDArray[np.uint32]:

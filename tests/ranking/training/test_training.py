@@ -105,6 +105,15 @@ def test_forgetting_users_leaves_the_sums_of_the_others() -> None:
         np.testing.assert_allclose(one[part], other[part], atol=1e-6)
 
 
+def test_another_damping_of_the_same_users_is_what_sums_begun_with_it_are() -> None:
+    made = data()
+    found = Statistics.of(made, Recipe(alpha=0.25)).damped(made, 0.0)
+    expected = Statistics.of(made, Recipe(alpha=0.0))
+    np.testing.assert_allclose(found.gram, expected.gram, atol=1e-12)
+    np.testing.assert_allclose(found.cross, expected.cross, atol=1e-12)
+    assert (found.recipe, found.users) == (expected.recipe, expected.users)
+
+
 def test_without_interactions_a_is_the_prior() -> None:
     made = data()
     nobody = Statistics.begin(made, Recipe())

@@ -57,17 +57,18 @@ def cold_quality(made: TrainingData, cold: np.ndarray, setting: Setting | None =
     return ndcg(queries @ made.items[cold].T, made.interactions[:, cold].toarray() > 0)
 
 
-def test_a_block_of_noise_is_scaled_down_and_the_answer_is_no_worse_for_it() -> None:
-    with_noise, without = data(), data(noise=0)
-    cold = np.arange(200) >= 150
-    setting, scores = choose(with_noise.without_items(cold), {})
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_a_block_of_noise_is_scaled_down_and_the_answer_is_no_worse_for_it(seed: int) -> None:
+    made = data(items=400, seed=seed)
+    cold = np.arange(400) >= 300
+    setting, scores = choose(made.without_items(cold), {})
     text, image = setting.ridge.blocks
     assert image < text
     as_it_was = replace(setting, ridge=replace(setting.ridge, blocks=()))
-    chosen = cold_quality(with_noise, cold, setting)
-    assert chosen >= cold_quality(with_noise, cold, as_it_was)
-    assert chosen >= cold_quality(without, cold) - 0.02
-    assert max(scores.values()) > 0.0
+    chosen = cold_quality(made, cold, setting)
+    assert chosen >= cold_quality(made, cold, as_it_was) - 0.002
+    assert chosen >= cold_quality(data(items=400, noise=0, seed=seed), cold) - 0.01
+    assert max(scores.values()) > 0.5
 
 
 @pytest.mark.parametrize("shrinks", [True, False])

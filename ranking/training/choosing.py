@@ -29,6 +29,9 @@ ITEM_RIDGES = (0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
 METRICS = (1.0, 0.0)
 ALPHAS = (0.25, 0.0)
 
+START = Ridge(users=3.0, items=1.0)
+"""At which the metric and the prior are compared."""
+
 SCALES = (1.0, 0.5, 0.25, 0.0)
 """Of a block: how much of it is left to the learned part of A, from all to nothing."""
 
@@ -46,8 +49,8 @@ def choose(
 ) -> tuple[Setting, dict[str, float]]:
     """The setting whose A ranks held-out items best by NDCG@20, one group after the other.
 
-    First l1 and l2 together, then the metric, the prior and the damping at the best of them, the
-    scale of each block, and l1 and l2 once more. A tie goes to what was tried first.
+    First the metric and the prior, then l1 and l2 together, the damping, the scale of each block,
+    and l1 and l2 once more near the best. A tie goes to what was tried first.
     """
     sample = _sampled(data, seed)
     folds = list(_folds(sample, prior, seed))
@@ -60,9 +63,9 @@ def choose(
             tried[setting] = float(np.mean([fold.judge(setting) for fold in folds]))
         return tried[setting]
 
-    best = max(_ridges(Setting(Recipe(k0=data.k0)), USER_RIDGES, ITEM_RIDGES), key=judged)
-    for variants in (_metrics, _priors, _alphas):
-        best = max(variants(best), key=judged)
+    best = max(_kinds(Setting(Recipe(k0=data.k0), START)), key=judged)
+    best = max(_ridges(best, USER_RIDGES, ITEM_RIDGES), key=judged)
+    best = max(_alphas(best), key=judged)
     for number in range(len(data.blocks) if len(data.blocks) > 1 else 0):
         best = max(_scales(best, number, len(data.blocks)), key=judged)
     best = max(
@@ -124,11 +127,15 @@ class _Fold:
 
     def _sums_of(self, recipe: Recipe) -> Sums:
         if recipe.alpha not in self._sums:
-            made = Statistics.of(self.rest, recipe)
-            known = stacked(made.layout, self.prior, self.rest.items.shape[1])
-            self._sums[recipe.alpha] = Sums(
-                made, item_gram(self.rest.items[made.damping > 0]), known
+            first = next(iter(self._sums.values()), None)
+            made = (
+                Statistics.of(self.rest, recipe)
+                if first is None
+                else first.statistics.damped(self.rest, recipe.alpha)
             )
+            known = stacked(made.layout, self.prior, self.rest.items.shape[1])
+            gram = item_gram(self.rest.items[made.damping > 0])
+            self._sums[recipe.alpha] = Sums(made, gram, known)
         return self._sums[recipe.alpha]
 
 
@@ -147,12 +154,11 @@ def _near(grid: Sequence[float], chosen: float) -> Sequence[float]:
     return grid[max(at - 1, 0) : at + 2]
 
 
-def _metrics(base: Setting) -> list[Setting]:
-    return [replace(base, ridge=replace(base.ridge, metric=one)) for one in METRICS]
-
-
-def _priors(base: Setting) -> list[Setting]:
-    return [replace(base, ridge=replace(base.ridge, prior=one)) for one in (True, False)]
+def _kinds(base: Setting) -> list[Setting]:
+    return [
+        replace(base, ridge=replace(base.ridge, metric=one, prior=other))
+        for one, other in product(METRICS, (True, False))
+    ]
 
 
 def _alphas(base: Setting) -> list[Setting]:
