@@ -24,9 +24,10 @@ from ranking.projection import Projection
 from ranking.rows import Rows
 from ranking.space import RankSpace
 
-FORMAT = 1
+FORMAT = 2
 FACTS_FILE = "hybrid.json"
 ARRAYS_FILE = "hybrid.safetensors"
+NEWCOMERS = "collaborative.newcomers."
 
 Arrays = dict[str, NDArray[np.float32]]
 
@@ -49,7 +50,7 @@ def save(hybrid: Hybrid, folder: Path) -> None:
     if hybrid.collaborative is not None:
         facts["collaborative"] = {
             name: getattr(hybrid.collaborative, name)
-            for name in ("method", "regularization", "alpha")
+            for name in ("method", "regularization", "alpha", "level")
         }
     if hybrid.graph is not None:
         facts["graph"] = {"beta": hybrid.graph.beta, "version": hybrid.graph_version}
@@ -103,7 +104,8 @@ def named(hybrid: Hybrid) -> Hybrid:
     digest.update(repr((hybrid.gate, hybrid.space.factors, hybrid.space.graph)).encode())
     if hybrid.collaborative is not None:
         side = hybrid.collaborative
-        digest.update(repr((side.method, side.regularization, side.alpha)).encode())
+        told = (side.method, side.regularization, side.alpha, side.level)
+        digest.update(repr(told).encode())
     if hybrid.graph is not None:
         digest.update(repr((hybrid.graph.beta, hybrid.graph_version)).encode())
     digest.update(json.dumps(dict(hybrid.facts), sort_keys=True).encode())
@@ -123,6 +125,8 @@ def _arrays(hybrid: Hybrid) -> Arrays:
         found["collaborative.item_gram"] = hybrid.collaborative.item_gram
         found["collaborative.user_gram"] = hybrid.collaborative.user_gram
         found |= _of_moments("collaborative", hybrid.collaborative.moments)
+        for part, matrix in hybrid.collaborative.newcomers.items():
+            found[f"{NEWCOMERS}{part}"] = matrix
     if hybrid.graph is not None:
         for name in ("matrix", "bias", "covariance"):
             found[f"graph.{name}"] = getattr(hybrid.graph, name)
@@ -152,6 +156,12 @@ def _collaborative(facts: Mapping[str, Any] | None, arrays: Arrays) -> Collabora
         regularization=float(facts["regularization"]),
         alpha=float(facts["alpha"]),
         moments=moments,
+        level=float(facts["level"]),
+        newcomers={
+            name.removeprefix(NEWCOMERS): matrix
+            for name, matrix in arrays.items()
+            if name.startswith(NEWCOMERS)
+        },
     )
 
 

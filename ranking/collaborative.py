@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.sparse import csr_matrix
 
 from domain.errors import RejectedError
 from domain.vectors import Matrix, Vector
-from ranking.moments import Moments
+from ranking.moments import TINY, Moments
+from ranking.user import UserVector
 
 Method = Literal["als", "ease"]
+
+FOLD_HISTORY = 50
+"""Items of a user that p_u is folded in from where an item is folded in."""
+
+FOLD_USERS = 64
+"""v_i is folded in from the last so many users, of items that have fewer; beyond, what was trained
+stands."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,13 +36,22 @@ class Collaborative:
         p_u = (V^T V + sum (c_j - 1) v_j v_j^T + l I)^-1 sum c_j v_j     over the history j
 
     ease: a factorised item-item model B = X V^T (Steck 2019): p_u = sum w_j x_j, x_j being the
-    items' rows on the users' side.
+    items' rows on the users' side and w_j the weights over their mean, as it was trained on who
+    took what and not on how much.
 
     Either way an item is folded in by the ridge regression of who took it on the users' p_u:
 
         v_i = (P^T P + sum (c_u - 1) p_u p_u^T + l I)^-1 sum c_u p_u     over its users u
 
-    with c = 1 for ease.
+    with c = 1 for ease, whose penalty l is large: it settles the direction. Its length is then set
+    so that the item's own users score it as users of well-known items score those (`level`), less
+    by the root of how few they are.
+
+    What a user says counts like some more items, whether or not they took any:
+
+        p_u + sum over the parts of u of u_part^T E_part
+
+    with "one" among the parts, so that somebody of whom nothing is known has a p_u, too.
 
     Attributes:
         item_gram: [F, F] float32, V^T V over the items trained on.
@@ -39,6 +59,9 @@ class Collaborative:
         regularization: l > 0.
         alpha: confidence of one unit of weight; > 0.
         moments: of v over the items trained on, which standardise p_u^T v.
+        level: p_u^T v_i of an item's own users, in the median over well-known items; 0: lengths
+            of items that are folded in are left as they are.
+        newcomers: {part of u: [d_part, F] float32}, E.
     """
 
     method: Method
@@ -47,6 +70,8 @@ class Collaborative:
     regularization: float
     alpha: float
     moments: Moments
+    level: float = 0.0
+    newcomers: Mapping[str, Matrix] = field(default_factory=dict, repr=False)
 
     @property
     def dim(self) -> int:
@@ -69,8 +94,22 @@ class Collaborative:
         used = rows[known].astype(np.float64)
         weight = np.asarray(weights, dtype=np.float64)[known]
         if self.method == "ease":
-            return np.asarray(weight @ used, dtype=np.float32)
+            return np.asarray(weight @ used / weight.mean(), dtype=np.float32)
         return self._solve(self.item_gram, used, self.alpha * weight)
+
+    def fold_in_all(self, rows: Matrix, history: csr_matrix) -> Matrix:
+        """p_u of many histories, [n, F] float32; zeros where nothing of one has factors.
+
+        Args:
+            rows: [n_items, F], v_j (als) or x_j (ease); zero rows count for nothing.
+            history: [n, n_items] weights > 0.
+        """
+        found = np.zeros((history.shape[0], self.dim), dtype=np.float32)
+        for at, (start, stop) in enumerate(pairwise(history.indptr)):
+            folded = self.fold_in(rows[history.indices[start:stop]], history.data[start:stop])
+            if folded is not None:
+                found[at] = folded
+        return found
 
     def fold_in_item(self, users: Matrix, weights: ArrayLike) -> Vector | None:
         """v_i of an item.
@@ -87,7 +126,38 @@ class Collaborative:
             return None
         weight = np.asarray(weights, dtype=np.float64)[known]
         confidence = self.alpha * weight if self.method == "als" else np.ones(len(weight))
-        return self._solve(self.user_gram, users[known].astype(np.float64), confidence)
+        found = self._solve(self.user_gram, users[known].astype(np.float64), confidence)
+        return found * self.stretch(float(np.mean(users[known] @ found)), int(known.sum()))
+
+    def stretch(self, own: ArrayLike, count: ArrayLike) -> NDArray[np.float32]:
+        """By what v_i is multiplied where its `count` own users give it the score `own` in the
+        mean: their score becomes level sqrt(count / FOLD_USERS), at most the level."""
+        scores = np.asarray(own, dtype=np.float64)
+        share = np.sqrt(np.minimum(np.asarray(count, dtype=np.float64) / FOLD_USERS, 1.0))
+        usable = (scores > TINY) & (self.level > 0)
+        found = np.where(usable, self.level * share / np.where(usable, scores, 1.0), 1.0)
+        return np.asarray(found, dtype=np.float32)
+
+    def expected(self, user: UserVector) -> Vector | None:
+        """What is added to p_u for what the user says, [F] float32; None: nothing was learned.
+
+        Raises:
+            RejectedError: a part of u has another length than its matrix.
+        """
+        if not self.newcomers:
+            return None
+        found = np.zeros(self.dim, dtype=np.float32)
+        for part, vector in user.parts.items():
+            matrix = self.newcomers.get(part)
+            if matrix is None:
+                continue
+            if len(vector) != len(matrix):
+                raise RejectedError(
+                    f"{len(vector)} numbers, the collaborative part expects {len(matrix)}",
+                    field=f"user.{part}",
+                )
+            found += vector @ matrix
+        return found
 
     def _solve(
         self, gram: Matrix, rows: NDArray[np.float64], confidence: NDArray[np.float64]
@@ -97,6 +167,24 @@ class Collaborative:
         left = gram + (rows.T * extra) @ rows + self.regularization * np.eye(self.dim)
         found = np.linalg.solve(left, confidence @ rows)
         return np.asarray(found, dtype=np.float32)
+
+    def turned(self, turn: Matrix) -> Collaborative:
+        """The same in other axes: every row of factors times `turn`, [F, F] orthogonal."""
+        turn = turn.astype(np.float32)
+
+        def around(square: Matrix) -> Matrix:
+            return np.asarray(turn.T @ square @ turn, dtype=np.float32)
+
+        moments = Moments(
+            np.asarray(self.moments.mean @ turn, dtype=np.float32), around(self.moments.covariance)
+        )
+        return replace(
+            self,
+            item_gram=around(self.item_gram),
+            user_gram=around(self.user_gram),
+            moments=moments,
+            newcomers={part: matrix @ turn for part, matrix in self.newcomers.items()},
+        )
 
     def check(self, dim: int) -> None:
         """Whether it may serve where rank vectors have `dim` factors.
@@ -123,6 +211,17 @@ class Collaborative:
                 raise RejectedError(
                     f"{value}, expected a number above 0",
                     field=f"collaborative.{name}",
+                    remedy=remedy,
+                )
+        if not (np.isfinite(self.level) and self.level >= 0):
+            raise RejectedError(
+                f"{self.level}, expected 0 or more", field="collaborative.level", remedy=remedy
+            )
+        for part, matrix in self.newcomers.items():
+            if matrix.ndim != 2 or matrix.shape[1] != dim or not np.isfinite(matrix).all():
+                raise RejectedError(
+                    f"{list(matrix.shape)}, expected [any, {dim}], all finite",
+                    field=f"collaborative.newcomers.{part}",
                     remedy=remedy,
                 )
         self.moments.check(dim, "collaborative.moments")

@@ -123,8 +123,10 @@ class Hybrid:
 
             [ A^T u / s ; -m/s ; kappa p_u / s' ; -kappa m'/s' ; graph part ]
 
+        p_u is what the history says and what the user says (`Collaborative.expected`) together.
+
         Args:
-            collaborative: p_u, [F], of `fold_in`; None: the user has no collaborative part.
+            collaborative: [F], of `fold_in`; None: there is no history with factors.
             graph: pi_u, [G], of `graph_profile`; None: the graph says no more than its bias.
 
         Raises:
@@ -141,8 +143,11 @@ class Hybrid:
             by_part[part][: self.space.content] = vector / np.float32(deviation)
             if mean is not None:
                 by_part[part][self.space.content] = -(vector @ mean) / deviation
-        if self.collaborative is not None and collaborative is not None and self.gate.kappa > 0:
-            by_part[CF] = self._collaborative_part(self.collaborative, collaborative)
+        if self.collaborative is not None and self.gate.kappa > 0:
+            both = (collaborative, self.collaborative.expected(user))
+            known = [one for one in both if one is not None]
+            if known:
+                by_part[CF] = self._collaborative_part(self.collaborative, sum(known[1:], known[0]))
         if self.graph is not None and self.graph.beta > 0:
             by_part[GRAPH] = self._zeros()
             by_part[GRAPH][slice(*self.space.spans[GRAPH])] = self.graph.query(graph)

@@ -43,6 +43,14 @@ class Moments:
         deviation = float(np.sqrt(max(spread, 0.0)))
         return float(query @ self.mean), deviation if deviation > TINY else 1.0
 
+    def standardised(self, queries: Matrix, vectors: Matrix) -> Matrix:
+        """(q^T x - m) / s of n queries and c vectors, [n, c] float32."""
+        spread = np.einsum("ij,ij->i", queries @ self.covariance, queries)
+        deviation = np.sqrt(np.maximum(spread, 0.0))
+        deviation[deviation <= TINY] = 1.0
+        scores = queries @ vectors.T - (queries @ self.mean)[:, None]
+        return np.asarray(scores / deviation[:, None], dtype=np.float32)
+
     def check(self, dim: int, field_name: str) -> None:
         """Raises RejectedError for another length than `dim`, NaN or infinity."""
         if self.mean.shape != (dim,) or self.covariance.shape != (dim, dim):

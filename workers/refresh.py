@@ -28,6 +28,7 @@ from domain.vectors import RANK, Matrix, Vector
 from encoders import FusionStore
 from index import ItemIndex, ItemPoint, StoredItem
 from ranking import Hybrid
+from ranking.collaborative import FOLD_HISTORY, FOLD_USERS
 from workers.collection import Active, opened, registry_of
 from workers.composing import Composed, Composer, factors_of
 
@@ -42,13 +43,6 @@ ROUND_S = 5.0
 
 MOVED = 0.05
 """An item is written again when N_i moved by this share of what it is written with."""
-
-FOLD_USERS = 64
-"""v_i is folded in from the last so many users, of items that were trained with fewer; beyond,
-what was trained stands."""
-
-FOLD_HISTORY = 50
-"""Items of a user that p_u is folded in from."""
 
 SAME = 1e-5
 

@@ -21,8 +21,12 @@ from domain.errors import RejectedError
 from domain.log import logger
 from domain.vectors import RANK, Matrix
 from ranking import Hybrid, Moments, Projection, named, prior, projection
-from ranking.training import LEAST_INTERACTIONS, TrainingData, fit_projection
-from workers.collaborate import als
+from ranking.training import (
+    LEAST_INTERACTIONS,
+    TrainingData,
+    fit_collaborative,
+    fit_projection,
+)
 from workers.collection import Active
 from workers.forget import forget_erased
 from workers.interactions import Interactions, from_file, from_ledger, of_users
@@ -168,7 +172,7 @@ class _Whole:
         graph = weighed(held, active, ids, data, first, fitted.setting)
         if graph.report:
             self._stage("graph")
-        learned = als(ids, read.matrix, active.space, self._before)
+        learned = fit_collaborative(ids, data, first, fitted.setting, active.space, self._before)
         self._stage("factors")
         name = self._learning.sums.create(
             ids,

@@ -144,6 +144,11 @@ ENTRIES: Mapping[str, Entry] = {
             ablate=True,
         ),
         Entry(
+            "hybrid",
+            f"{_METHODS}.hybrid:GatedHybrid",
+            "content and collaborative part behind the gate, in one query: the product",
+        ),
+        Entry(
             "bilinear-graph",
             f"{_METHODS}.graph:BilinearGraph",
             "the content term and the knowledge graph, where it beats its permuted control",

@@ -1,6 +1,7 @@
 """Training: A from additive sums, collaborative factors, and the gate between them."""
 
 from ranking.training.choosing import Setting, choose
+from ranking.training.collaborate import Learned, fit_collaborative
 from ranking.training.data import PROFILE_PARTS, TrainingData
 from ranking.training.fit import LEAST_INTERACTIONS, Fitted, fit_projection, solve
 from ranking.training.solve import Ridge, Sums, item_gram, metric_of, stacked
@@ -11,6 +12,7 @@ __all__ = [
     "LEAST_INTERACTIONS",
     "PROFILE_PARTS",
     "Fitted",
+    "Learned",
     "Recipe",
     "Ridge",
     "Setting",
@@ -19,6 +21,7 @@ __all__ = [
     "TrainingData",
     "UserLayout",
     "choose",
+    "fit_collaborative",
     "fit_projection",
     "item_gram",
     "metric_of",

@@ -52,7 +52,7 @@ def choose(
     First the metric and the prior, then l1 and l2 together, the damping, the scale of each block,
     and l1 and l2 once more near the best. A tie goes to what was tried first.
     """
-    sample = _sampled(data, seed)
+    sample = data.sampled(SELECTION_INTERACTIONS, seed)
     folds = list(_folds(sample, prior, seed))
     if not folds:
         return Setting(Recipe(k0=data.k0)), {}
@@ -186,17 +186,6 @@ def _named(setting: Setting) -> str:
 
 
 # ---------------------------------------------------------------------- what it is judged on
-
-
-def _sampled(data: TrainingData, seed: int) -> TrainingData:
-    """At most SELECTION_INTERACTIONS, by whole users."""
-    interactions = data.interactions
-    if interactions.nnz <= SELECTION_INTERACTIONS:
-        return data
-    order = np.random.default_rng(seed).permutation(interactions.shape[0])
-    counts = np.diff(interactions.indptr)[order]
-    users = np.sort(order[np.cumsum(counts) <= SELECTION_INTERACTIONS])
-    return data.of_users(users)
 
 
 def _folds(data: TrainingData, prior: Mapping[str, Matrix], seed: int) -> Iterator[_Fold]:

@@ -87,6 +87,15 @@ class TrainingData:
             profiles={part: matrix[rows] for part, matrix in self.profiles.items()},
         )
 
+    def sampled(self, most: int, seed: int) -> TrainingData:
+        """At most so many interactions, by whole users drawn by lot; itself where there are no
+        more."""
+        if self.interactions.nnz <= most:
+            return self
+        order = np.random.default_rng(seed).permutation(self.interactions.shape[0])
+        counts = np.diff(self.interactions.indptr)[order]
+        return self.of_users(np.sort(order[np.cumsum(counts) <= most]))
+
     def user_rows(self, users: NDArray[np.int64], history: csr_matrix) -> Double:
         """z of some users, [n, d_u] float64, with other histories than they are trained with.
 
