@@ -1,0 +1,131 @@
+"""Factors for people who took nothing yet, and the gate between content and factors."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from scipy.sparse import csr_matrix
+
+from domain.errors import RejectedError
+from domain.vectors import BlockMap
+from ranking import Gate
+from ranking.space import rank_space
+from ranking.training import TrainingData, fit_collaborative, fit_projection
+from ranking.training.factors import FactorRecipe, fit_factors
+from ranking.training.gate import tune_gate
+from ranking.training.newcomers import (
+    NewcomerRecipe,
+    choose_newcomers,
+    people_of,
+    with_newcomers,
+)
+from ranking.user import UserVector
+
+USERS, ITEMS, DIM, F = 400, 240, 6, 12
+
+
+@pytest.fixture(scope="module")
+def data() -> TrainingData:
+    """Two kinds of people, told by their demographics, who take items of their kind; content
+    tells an item's kind, and factors tell a group within it that content knows nothing of."""
+    random = np.random.default_rng(0)
+    kind, group = np.arange(ITEMS) % 2, np.arange(ITEMS) // 2 % 4
+    mine, circle = np.arange(USERS) % 2, random.integers(4, size=USERS)
+    same = mine[:, None] == kind[None, :]
+    liked = np.where(same, 0.1, 0.02) + np.where(
+        same & (circle[:, None] == group[None, :]), 0.35, 0.0
+    )
+    taken = random.random((USERS, ITEMS)) < liked
+    content = random.standard_normal((ITEMS, DIM)) * 0.7
+    content[:, 0] += np.where(kind == 0, 1.5, -1.5)
+    content /= np.linalg.norm(content, axis=1, keepdims=True)
+    said = np.zeros((USERS, 64), dtype=np.float32)
+    said[np.arange(USERS), mine] = 1.0
+    projection = np.eye(DIM, dtype=np.float32)
+    block = BlockMap("text", np.zeros(DIM, dtype=np.float32), projection, 1.0, 0, DIM)
+    return TrainingData(
+        [block],
+        content.astype(np.float32),
+        csr_matrix(taken.astype(np.float32)),
+        {"demographics": said},
+    )
+
+
+def test_somebody_who_took_nothing_is_given_what_people_like_them_take(
+    data: TrainingData,
+) -> None:
+    factors = fit_factors(data.interactions, F, recipes=[FactorRecipe("ease", 30.0)])
+    assert factors is not None
+    made = with_newcomers(factors, data, NewcomerRecipe(1.0, 4.0))
+    side = made.side
+    for mine in (0, 1):
+        user = UserVector(
+            {
+                "demographics": np.eye(64, dtype=np.float32)[mine],
+                "one": np.ones(1, dtype=np.float32),
+            }
+        )
+        expected = side.expected(user)
+        assert expected is not None
+        best = np.argsort(-(made.items @ expected))[:20]
+        assert (best % 2 == mine).mean() >= 0.9
+        rows = people_of(made, data, np.array([mine]), csr_matrix((1, ITEMS), dtype=np.float32))
+        np.testing.assert_allclose(rows[0], expected, rtol=1e-4, atol=1e-6)
+    assert factors.side.expected(user) is None
+    with pytest.raises(RejectedError, match="demographics"):
+        side.expected(UserVector({"demographics": np.ones(5, dtype=np.float32)}))
+
+
+def test_what_newcomers_get_is_chosen_on_users_left_out(data: TrainingData) -> None:
+    factors = fit_factors(data.interactions, F, recipes=[FactorRecipe("ease", 30.0)])
+    assert factors is not None
+    recipe, tried = choose_newcomers(data, factors)
+    assert recipe is not None
+    ridges = {told: value for told, value in tried.items() if told.endswith("k=0")}
+    assert max(ridges, key=ridges.__getitem__).startswith(f"l={recipe.ridge:g} ")
+    few = data.of_users(np.arange(30))
+    assert choose_newcomers(few, factors) == (None, {})
+
+
+def test_the_gate_is_no_worse_than_either_parent_and_new_items_keep_their_content(
+    data: TrainingData,
+) -> None:
+    setting = fit_projection(data, {}).setting
+    recipe = FactorRecipe("ease", 30.0)
+    tuned = tune_gate(data, {}, setting, recipe, NewcomerRecipe(), F)
+    assert tuned.gate != Gate()
+    assert tuned.overall["hybrid"] >= max(tuned.overall["content"], tuned.overall["cf"])
+    assert tuned.young[0]["hybrid"] == tuned.young[0]["content"]
+    # a handful of items has each N: the mean over N says more than any one
+    warmed = [found for number, found in tuned.young.items() if number]
+    mean = {name: np.mean([one[name] for one in warmed]) for name in ("content", "cf", "hybrid")}
+    assert mean["hybrid"] >= max(mean["content"], mean["cf"]) - 0.02
+    assert json.loads(json.dumps(tuned.report()))["k"] == tuned.gate.k
+
+
+def test_with_too_little_to_try_on_the_gate_stays_as_it_is(data: TrainingData) -> None:
+    few = data.without_items(np.arange(ITEMS) >= 6)
+    setting = fit_projection(data, {}).setting
+    tuned = tune_gate(few, {}, setting, FactorRecipe(), None, F)
+    assert tuned.gate == Gate()
+    assert not tuned.overall
+
+
+def test_what_was_learned_has_rows_of_what_was_taken_and_a_report(data: TrainingData) -> None:
+    setting = fit_projection(data, {}).setting
+    ids = [f"i{number}" for number in range(ITEMS)]
+    space = rank_space(data.blocks, F, 0)
+    learned = fit_collaborative(ids, data, {}, setting, space)
+    assert learned.collaborative is not None
+    assert learned.items is not None
+    learned.collaborative.check(F)
+    taken = np.bincount(data.interactions.indices, minlength=ITEMS)
+    places = learned.items.find(ids)
+    np.testing.assert_array_equal(learned.items.take("counts", places), taken)
+    assert learned.report["gate"]["kappa"] == learned.gate.kappa
+    json.dumps(learned.report)
+    nothing = fit_collaborative(ids, data.without_items(np.arange(ITEMS) >= 5), {}, setting, space)
+    assert nothing.collaborative is None
+    assert nothing.items is None
