@@ -22,8 +22,11 @@ FOLD_HISTORY = 50
 """Items of a user that p_u is folded in from where an item is folded in."""
 
 FOLD_USERS = 64
-"""v_i is folded in from the last so many users, of items that have fewer; beyond, what was trained
-stands."""
+"""v_i is folded in from the last so many users."""
+
+FEW = 20
+"""An item that was trained with fewer users is folded in, which is better at so few than what is
+trained; with more, what was trained stands (docs/ranking.md)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,7 +28,7 @@ from domain.vectors import RANK, Matrix, Vector
 from encoders import FusionStore
 from index import ItemIndex, ItemPoint, StoredItem
 from ranking import Hybrid
-from ranking.collaborative import FOLD_HISTORY, FOLD_USERS
+from ranking.collaborative import FEW, FOLD_HISTORY, FOLD_USERS
 from workers.collection import Active, opened, registry_of
 from workers.composing import Composed, Composer, factors_of
 
@@ -210,11 +210,11 @@ class Refresher:
         ids = [item.id for item in items]
         trained = hybrid.trained_counts(ids)
         stored = factors_of(hybrid, ids, dict(zip(ids, ranks, strict=True)))
-        found = np.where(
-            (trained >= FOLD_USERS)[:, None], hybrid.trained_factors(ids), stored
-        ).astype(np.float32)
+        found = np.where((trained >= FEW)[:, None], hybrid.trained_factors(ids), stored).astype(
+            np.float32
+        )
         people: dict[str, Vector | None] = {}
-        for at in np.flatnonzero(trained < FOLD_USERS):
+        for at in np.flatnonzero(trained < FEW):
             audience = self._catalog.audience(ids[at], FOLD_USERS)
             self._meet([one.user for one in audience if one.user not in people], hybrid, people)
             rows = [(people[one.user], one.weight) for one in audience]

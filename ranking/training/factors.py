@@ -27,7 +27,7 @@ from scipy.sparse import csr_matrix
 from scipy.sparse.linalg import eigsh
 
 from domain.vectors import Matrix
-from ranking.collaborative import FOLD_HISTORY, FOLD_USERS, Collaborative, Method
+from ranking.collaborative import FEW, FOLD_HISTORY, FOLD_USERS, Collaborative, Method
 from ranking.moments import TINY, Moments
 from ranking.quality import ndcg
 from ranking.training.data import Sparse
@@ -45,10 +45,6 @@ JUDGES = 1500
 """Users whose hidden pairs are looked for, at most."""
 
 ALS_ITERATIONS = 15
-
-FEW = 20
-"""An item with fewer users is folded in, instead of being given a column of EASE: better at so few
-(docs/ranking.md)."""
 
 FOLD_RIDGE = 3.0
 """Of items folded into EASE's factors, in units of the mean of P^T P's diagonal: it settles only

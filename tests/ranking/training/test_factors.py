@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 from scipy.sparse import csr_matrix
 
-from ranking.collaborative import FOLD_USERS
+from ranking.collaborative import FEW, FOLD_USERS
 from ranking.training.factors import (
-    FEW,
     FactorRecipe,
     fit_factors,
     hold_out,
