@@ -2,10 +2,10 @@
 
 The trial is the training itself in small: a share of the items is made young, each keeping
 N = 0, 1, 2, 3, 5 or 10 of its pairs, a share of everybody's other pairs is hidden too, A and the
-factors are fitted on the rest, and k, a and kappa (`ranking.hybrid.Gate`) are those with the best
-NDCG@20 on what is hidden: half of it for all items in one ranking, half for the young ones of
-each N among themselves, so that neither the many warm items nor the few young ones are paid for
-by the other.
+factors are fitted on the rest, and k, a and kappa (`ranking.hybrid.Gate`) are those that find what
+is hidden best, by NDCG@20 in shares of what the better of content and factors finds alone: half of
+it for warm and new items (N = 0) in one ranking, half for the young ones of each N >= 1 among
+themselves, so that neither the many warm items nor the few young ones are paid for by the other.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from scipy.sparse import csr_matrix
 
 from domain.vectors import Matrix
 from ranking.hybrid import Gate
-from ranking.moments import Moments
+from ranking.moments import TINY, Moments
 from ranking.quality import ndcg
 from ranking.training.choosing import Setting
 from ranking.training.data import TrainingData
@@ -28,7 +28,6 @@ from ranking.training.factors import (
     HELD_OUT,
     JUDGES,
     FactorRecipe,
-    Factors,
     fit_factors,
     hold_out,
     only,
@@ -57,7 +56,7 @@ class Tuned:
 
     Attributes:
         gate: chosen.
-        overall: NDCG@20 of all items in one ranking, by "content", "cf" and "hybrid".
+        overall: NDCG@20 of warm and new items in one ranking, by "content", "cf" and "hybrid".
         young: {N: the same among the young items of that N}.
     """
 
@@ -105,7 +104,7 @@ class Trial:
         content: [n_users, n_candidates] z(content).
         cf: [n_users, n_candidates] z(CF); 0 for an item without factors.
         counts: [n_candidates] N_i; 0 for an item without factors.
-        overall: all candidates.
+        overall: all candidates but those with 1 <= N <= 10.
         young: {N: those of that N}.
     """
 
@@ -123,12 +122,40 @@ class Trial:
         found += self.cf * (gate.kappa * gates).astype(np.float32)
         return found
 
-    def quality(self, gate: Gate) -> float:
-        """What the gate is chosen by."""
+    def quality(self, gate: Gate, parents: Parents) -> float:
+        """What the gate is chosen by: NDCG@20 over that of the better parent, half of it for the
+        one ranking and half for the mean over young items of N >= 1."""
         scores = self.hybrid(gate)
-        found = self.overall.ndcg(scores)
-        warmed = [one.ndcg(scores) for number, one in self.young.items() if number]
+        found = _share(self.overall.ndcg(scores), parents.overall)
+        warmed = [
+            _share(one.ndcg(scores), parents.young[number])
+            for number, one in self.young.items()
+            if number
+        ]
         return found if not warmed else 0.5 * found + 0.5 * float(np.mean(warmed))
+
+    def parents(self) -> Parents:
+        """NDCG@20 of content and collaborative part, each alone."""
+        both = {"content": self.content, "cf": self.cf}
+        return Parents(
+            {name: self.overall.ndcg(scores) for name, scores in both.items()},
+            {
+                number: {name: one.ndcg(scores) for name, scores in both.items()}
+                for number, one in self.young.items()
+            },
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Parents:
+    """NDCG@20 by name: of the one ranking, and by N."""
+
+    overall: Mapping[str, float]
+    young: Mapping[int, Mapping[str, float]]
+
+
+def _share(found: float, parents: Mapping[str, float]) -> float:
+    return found / max(*parents.values(), TINY)
 
 
 def tune_gate(
@@ -155,19 +182,20 @@ def tune_gate(
     if trial is None:
         return Tuned(Gate())
     tried: dict[Gate, float] = {}
+    parents = trial.parents()
 
     def judged(gate: Gate) -> float:
         if gate not in tried:
-            tried[gate] = trial.quality(gate)
+            tried[gate] = trial.quality(gate, parents)
         return tried[gate]
 
     best = _climbed(Gate(10.0, 0.3, 0.5), judged)
-    parents = {"content": trial.content, "cf": trial.cf, "hybrid": trial.hybrid(best)}
+    scores = trial.hybrid(best)
     return Tuned(
         best,
-        {name: trial.overall.ndcg(scores) for name, scores in parents.items()},
+        {**parents.overall, "hybrid": trial.overall.ndcg(scores)},
         {
-            number: {name: one.ndcg(scores) for name, scores in parents.items()}
+            number: {**parents.young[number], "hybrid": one.ndcg(scores)}
             for number, one in trial.young.items()
         },
     )
@@ -222,7 +250,7 @@ def _trial(
     factors = with_newcomers(factors, rest, newcomers)
     fitted = fit_projection(rest, prior, setting=setting)
     users = np.sort(rng.permutation(asked)[:JUDGES])
-    candidates = _candidates(data, revealed, factors, rng)
+    candidates = _candidates(data, revealed, rng)
     history = csr_matrix(kept[users])
     counts = np.bincount(kept.indices, minlength=len(data.items))[candidates]
     counts = np.where(np.any(factors.items[candidates] != 0, axis=1), counts, 0)
@@ -234,8 +262,10 @@ def _trial(
     cf[:, counts == 0] = 0.0
     relevant = hidden[users][:, candidates].toarray() > 0
     known = history[:, candidates].toarray() > 0
-    everything = np.arange(len(candidates))
-    overall = _question(everything, relevant, known)
+    # A counts who did not take an item against it, as soon as anybody took it: of an item that is
+    # made to look as if 3 did, content says too little among all others.
+    settled = np.flatnonzero(revealed[candidates] <= 0)
+    overall = _question(settled, relevant, known)
     if overall is None:
         return None
     young = {}
@@ -279,11 +309,13 @@ def _hidden(
 
 
 def _candidates(
-    data: TrainingData, revealed: NDArray[np.int64], factors: Factors, rng: np.random.Generator
+    data: TrainingData, revealed: NDArray[np.int64], rng: np.random.Generator
 ) -> NDArray[np.int64]:
-    there = np.any(data.items != 0, axis=1) | np.any(factors.items != 0, axis=1)
+    """Of what anybody took: an item that nobody did may be wanted by all, and would only be
+    counted against the gate that shows it."""
+    taken = np.bincount(data.interactions.indices, minlength=len(data.items)) > 0
     young = np.flatnonzero(revealed >= 0)
-    others = rng.permutation(np.flatnonzero(there & (revealed < 0)))
+    others = rng.permutation(np.flatnonzero(taken & (revealed < 0)))
     return np.sort(np.concatenate([young, others[: max(CANDIDATES - len(young), 0)]]))
 
 
