@@ -311,12 +311,15 @@ def _hidden(
 def _candidates(
     data: TrainingData, revealed: NDArray[np.int64], rng: np.random.Generator
 ) -> NDArray[np.int64]:
-    """Of what anybody took: an item that nobody did may be wanted by all, and would only be
-    counted against the gate that shows it."""
+    """What anybody took, and of what nobody did at most as much as was made new: such an item may
+    be wanted by all, and is only counted against the gate that shows it."""
     taken = np.bincount(data.interactions.indices, minlength=len(data.items)) > 0
     young = np.flatnonzero(revealed >= 0)
+    untaken = rng.permutation(np.flatnonzero(~taken & np.any(data.items != 0, axis=1)))
+    untaken = untaken[: np.count_nonzero(revealed == 0)]
     others = rng.permutation(np.flatnonzero(taken & (revealed < 0)))
-    return np.sort(np.concatenate([young, others[: max(CANDIDATES - len(young), 0)]]))
+    others = others[: max(CANDIDATES - len(young) - len(untaken), 0)]
+    return np.sort(np.concatenate([young, untaken, others]))
 
 
 def _question(
