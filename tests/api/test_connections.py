@@ -13,7 +13,7 @@ from domain.errors import RetryableError
 
 def test_a_call_is_sent_below_the_path_of_the_url() -> None:
     request = Service("https://example.org/ranked/", None, 5.0).request(
-        calls.list_items("dead", 10, "a b/ä")
+        calls.items(state="dead", limit=10, after="a b/ä")
     )
     url: httpcore.URL = request["url"]
     assert (url.scheme, url.host, url.port) == (b"https", b"example.org", None)

@@ -338,9 +338,10 @@ def test_a_stuck_model_makes_readiness_fail_and_every_wait_is_bounded(
 ) -> None:
     encoders = fresh(tiny_settings, tiny_models_pack, tmp_path, cache_bytes=0, timeout_s=0.2)
     core = encoders.text.stages.core
-    release = threading.Event()
+    release, began = threading.Event(), threading.Event()
 
     def stuck(network: Any, payloads: list[Any]) -> Any:
+        began.set()
         release.wait(20)
         return core(network, payloads)
 
@@ -349,6 +350,9 @@ def test_a_stuck_model_makes_readiness_fail_and_every_wait_is_bounded(
     (item,) = encoders.encode_items([ItemInputs("words")])
     assert time.monotonic() - started < 5
     assert isinstance(item.error, RetryableError)
+    # On a busy machine the wait may end before the model begins; stuck is what ran for so long.
+    assert began.wait(20)
+    time.sleep(0.3)
     with pytest.raises(RetryableError, match="has been running for"):
         encoders.check()
     release.set()
