@@ -107,6 +107,13 @@ class Collaborative:
             rows: [n_items, F], v_j (als) or x_j (ease); zero rows count for nothing.
             history: [n, n_items] weights > 0.
         """
+        if self.method == "ease":
+            factored = np.any(rows != 0, axis=1)
+            known = csr_matrix(history[:, factored], dtype=np.float64)
+            counts = np.diff(known.indptr)
+            means = np.asarray(known.sum(axis=1)).ravel() / np.maximum(counts, 1)
+            summed = known @ rows[factored].astype(np.float64)
+            return np.asarray(summed / np.where(counts, means, 1.0)[:, None], dtype=np.float32)
         found = np.zeros((history.shape[0], self.dim), dtype=np.float32)
         for at, (start, stop) in enumerate(pairwise(history.indptr)):
             folded = self.fold_in(rows[history.indices[start:stop]], history.data[start:stop])

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,6 +32,7 @@ from ranking.collaborative import FEW, FOLD_HISTORY, FOLD_USERS, Collaborative, 
 from ranking.moments import TINY, Moments
 from ranking.quality import ndcg
 from ranking.training.data import Sparse
+from ranking.training.pairs import drawn, hold_out, only
 
 EASE_ITEMS = 10_000
 """With more items taken, ALS: EASE's matrices would pass 400 MB each, its time minutes."""
@@ -146,33 +148,6 @@ def fit_factors(
     return Factors(best, made.side, made.items, made.sources, told)
 
 
-def hold_out(
-    interactions: Sparse, share: float, rng: np.random.Generator
-) -> tuple[csr_matrix, csr_matrix]:
-    """(the rest, what is hidden): a share of the pairs of users who have more than one; everybody
-    keeps at least one."""
-    lots = rng.random(interactions.nnz)
-    starts = interactions.indptr[:-1][np.diff(interactions.indptr) > 0]
-    firsts = np.minimum.reduceat(lots, starts) if len(starts) else lots[:0]
-    owner = np.repeat(np.arange(len(starts)), np.diff(interactions.indptr)[_active(interactions)])
-    hidden = (lots > 1.0 - share) & (lots > firsts[owner])
-    return only(interactions, ~hidden), only(interactions, hidden)
-
-
-def _active(interactions: Sparse) -> NDArray[np.int64]:
-    return np.flatnonzero(np.diff(interactions.indptr) > 0)
-
-
-def only(interactions: Sparse, kept: NDArray[np.bool_]) -> csr_matrix:
-    """The pairs marked, [nnz] bool in the order of the rows."""
-    owner = np.repeat(np.arange(interactions.shape[0]), np.diff(interactions.indptr))
-    return csr_matrix(
-        (interactions.data[kept], (owner[kept], interactions.indices[kept])),
-        shape=interactions.shape,
-        dtype=np.float32,
-    )
-
-
 def _quality(factors: Factors, rest: csr_matrix, hidden: csr_matrix, seed: int) -> float:
     asked = np.flatnonzero(np.diff(hidden.indptr) > 0)
     users = np.sort(np.random.default_rng(seed).permutation(asked)[:JUDGES])
@@ -221,7 +196,8 @@ def _ease(taken: csr_matrix, rank: int, width: int, recipe: FactorRecipe, seed: 
     _, axes = eigsh(predicted, k=rank, v0=start)
     items = _wide(axes[:, ::-1].astype(np.float32), width)
     sources = np.asarray(model @ items, dtype=np.float32)
-    people = np.asarray(_at_most(seen, FOLD_HISTORY, seed) @ sources, dtype=np.float32)
+    short = drawn(seen, FOLD_HISTORY, np.random.default_rng(seed))
+    people = np.asarray(only(seen, short) @ sources, dtype=np.float32)
     user_gram = people.T @ people
     side = Collaborative(
         method="ease",
@@ -234,9 +210,10 @@ def _ease(taken: csr_matrix, rank: int, width: int, recipe: FactorRecipe, seed: 
     counts = np.asarray(seen.sum(axis=0)).ravel()
     few, known = np.flatnonzero(counts < FEW), counts >= FOLD_USERS
     if known.sum() >= LEAST_WARM:
-        own = np.asarray(seen.multiply(people @ items.T).sum(axis=0)).ravel() / counts
+        together = np.asarray(seen.T @ people)  # [n, F], the sum of p_u over an item's users
+        own = np.einsum("ij,ij->i", together, items) / counts
         side = replace(side, level=max(float(np.median(own[known])), 0.0))
-        items[few] = _folded(side, seen[:, few], people)
+        items[few] = _folded(side, together[few], counts[few])
         side = replace(side, item_gram=items.T @ items, moments=Moments.of(items))
     return items, sources, side
 
@@ -254,24 +231,13 @@ def _item_item(gram: Matrix, strength: float) -> Matrix:
     return np.asarray(model, dtype=np.float32)
 
 
-def _folded(side: Collaborative, seen: csr_matrix, people: Matrix) -> Matrix:
-    """`Collaborative.fold_in_item` of many items, [n, F], by who took them, [n_users, n]."""
+def _folded(side: Collaborative, together: Matrix, counts: NDArray[Any]) -> Matrix:
+    """`Collaborative.fold_in_item` of many items of EASE, [n, F], by the sums of p_u over their
+    users, [n, F], and how many they are, [n]."""
     left = side.user_gram + side.regularization * np.eye(side.dim)
-    found = np.linalg.solve(left, (seen.T @ people).T).T.astype(np.float32)
-    counts = np.maximum(np.asarray(seen.sum(axis=0)).ravel(), 1.0)
-    own = np.asarray(seen.multiply(people @ found.T).sum(axis=0)).ravel() / counts
+    found = np.linalg.solve(left, together.T).T.astype(np.float32)
+    own = np.einsum("ij,ij->i", together, found) / counts
     return found * side.stretch(own, counts)[:, None]
-
-
-def _at_most(seen: csr_matrix, count: int, seed: int) -> csr_matrix:
-    """`count` drawn entries of each row that has more: histories as items are folded in from."""
-    sizes = np.diff(seen.indptr)
-    owner = np.repeat(np.arange(len(sizes)), sizes)
-    order = np.lexsort((np.random.default_rng(seed).random(seen.nnz), owner))
-    place = np.arange(seen.nnz) - np.repeat(seen.indptr[:-1], sizes)
-    kept = np.zeros(seen.nnz, dtype=bool)
-    kept[order[place < count]] = True
-    return only(seen, kept)
 
 
 def _als(taken: csr_matrix, rank: int, width: int, recipe: FactorRecipe, seed: int) -> Made:

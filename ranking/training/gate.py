@@ -24,16 +24,10 @@ from ranking.moments import TINY, Moments
 from ranking.quality import ndcg
 from ranking.training.choosing import Setting
 from ranking.training.data import TrainingData
-from ranking.training.factors import (
-    HELD_OUT,
-    JUDGES,
-    FactorRecipe,
-    fit_factors,
-    hold_out,
-    only,
-)
-from ranking.training.fit import LEAST_INTERACTIONS, fit_projection
+from ranking.training.factors import HELD_OUT, JUDGES, FactorRecipe, Factors, fit_factors
+from ranking.training.fit import LEAST_INTERACTIONS, Fitted, fit_projection
 from ranking.training.newcomers import NewcomerRecipe, people_of, with_newcomers
+from ranking.training.pairs import hold_out, only, turns
 
 REVEALED = (0, 1, 2, 3, 5, 10)
 YOUNG = 0.2
@@ -178,7 +172,17 @@ def tune_gate(
         width: F.
     """
     rng = np.random.default_rng(seed)
-    trial = _trial(data, prior, setting, recipe, newcomers, width, rng)
+    revealed = _made_young(data, rng)
+    kept, hidden = _hidden(data.interactions, revealed, rng)
+    if kept.nnz < LEAST_INTERACTIONS:
+        return Tuned(Gate())
+    factors = fit_factors(kept, width, recipes=[recipe])
+    if factors is None:
+        return Tuned(Gate())
+    rest = replace(data, interactions=kept)
+    factors = with_newcomers(factors, rest, newcomers)
+    fitted = fit_projection(rest, prior, setting=setting)
+    trial = _trial(rest, hidden, factors, fitted, revealed, rng)
     if trial is None:
         return Tuned(Gate())
     tried: dict[Gate, float] = {}
@@ -230,32 +234,24 @@ def _sharpnesses(gate: Gate) -> Iterable[Gate]:
 
 
 def _trial(
-    data: TrainingData,
-    prior: Mapping[str, Matrix],
-    setting: Setting,
-    recipe: FactorRecipe,
-    newcomers: NewcomerRecipe | None,
-    width: int,
+    rest: TrainingData,
+    hidden: csr_matrix,
+    factors: Factors,
+    fitted: Fitted,
+    revealed: NDArray[np.int64],
     rng: np.random.Generator,
 ) -> Trial | None:
-    revealed = _made_young(data, rng)
-    kept, hidden = _hidden(data.interactions, revealed, rng)
-    if kept.nnz < LEAST_INTERACTIONS:
-        return None
-    factors = fit_factors(kept, width, recipes=[recipe])
+    kept = rest.interactions
     asked = np.flatnonzero((np.diff(hidden.indptr) > 0) & (np.diff(kept.indptr) > 0))
-    if factors is None or not len(asked):
+    if not len(asked):
         return None
-    rest = replace(data, interactions=kept)
-    factors = with_newcomers(factors, rest, newcomers)
-    fitted = fit_projection(rest, prior, setting=setting)
     users = np.sort(rng.permutation(asked)[:JUDGES])
-    candidates = _candidates(data, revealed, rng)
+    candidates = _candidates(rest, hidden, revealed, rng)
     history = csr_matrix(kept[users])
-    counts = np.bincount(kept.indices, minlength=len(data.items))[candidates]
+    counts = np.bincount(kept.indices, minlength=len(rest.items))[candidates]
     counts = np.where(np.any(factors.items[candidates] != 0, axis=1), counts, 0)
-    content = Moments.of(data.items).standardised(
-        fitted.queries(rest, users, history), data.items[candidates]
+    content = Moments.of(rest.items).standardised(
+        fitted.queries(rest, users, history), rest.items[candidates]
     )
     people = people_of(factors, rest, users, history)
     cf = factors.side.moments.standardised(people, factors.items[candidates])
@@ -295,10 +291,7 @@ def _hidden(
     """(what is trained on, what is hidden)."""
     columns = interactions.indices
     young = revealed[columns] >= 0
-    order = np.lexsort((rng.random(len(columns)), columns))
-    counts = np.bincount(columns, minlength=len(revealed))
-    place = np.empty(len(columns), dtype=np.int64)
-    place[order] = np.arange(len(columns)) - np.repeat(np.cumsum(counts) - counts, counts)
+    place = turns(columns, rng.random(len(columns)), len(revealed))
     kept = ~young | (place < revealed[columns])
     warm, hidden = hold_out(only(interactions, kept & ~young), HELD_OUT, rng)
     few, gone = only(interactions, kept & young), only(interactions, ~kept)
@@ -309,13 +302,17 @@ def _hidden(
 
 
 def _candidates(
-    data: TrainingData, revealed: NDArray[np.int64], rng: np.random.Generator
+    rest: TrainingData,
+    hidden: csr_matrix,
+    revealed: NDArray[np.int64],
+    rng: np.random.Generator,
 ) -> NDArray[np.int64]:
     """What anybody took, and of what nobody did at most as much as was made new: such an item may
     be wanted by all, and is only counted against the gate that shows it."""
-    taken = np.bincount(data.interactions.indices, minlength=len(data.items)) > 0
+    taken = np.zeros(len(revealed), dtype=bool)
+    taken[rest.interactions.indices] = taken[hidden.indices] = True
     young = np.flatnonzero(revealed >= 0)
-    untaken = rng.permutation(np.flatnonzero(~taken & np.any(data.items != 0, axis=1)))
+    untaken = rng.permutation(np.flatnonzero(~taken & np.any(rest.items != 0, axis=1)))
     untaken = untaken[: np.count_nonzero(revealed == 0)]
     others = rng.permutation(np.flatnonzero(taken & (revealed < 0)))
     others = others[: max(CANDIDATES - len(young) - len(untaken), 0)]

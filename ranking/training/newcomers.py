@@ -22,8 +22,10 @@ from scipy.sparse import csr_matrix
 from domain.vectors import Matrix
 from ranking.quality import recall
 from ranking.training.data import Double, TrainingData
-from ranking.training.factors import JUDGES, Factors, fit_factors, only
-from ranking.training.users import user_layout
+from ranking.training.factors import JUDGES, Factors, fit_factors
+from ranking.training.pairs import drawn, only
+from ranking.training.solve import stacked
+from ranking.training.users import UserLayout, user_layout
 
 NEW_USERS = 0.2
 """Left out while l and m are chosen."""
@@ -57,30 +59,53 @@ def with_newcomers(factors: Factors, data: TrainingData, recipe: NewcomerRecipe 
     Args:
         data: whose interactions the factors were made of.
     """
-    active = np.flatnonzero(np.diff(data.interactions.indptr) > 0)
-    if recipe is None or not len(active):
-        return factors
-    history = csr_matrix(data.interactions[active])
-    people = factors.people(history).astype(np.float64)
-    counts = np.diff(history.indptr).astype(np.float64)
-    target = people / np.sqrt(counts)[:, None]
-    rows = _said(data, active, only(history, np.zeros(history.nnz, dtype=bool)))
-    gram = rows.T @ rows
-    layout = user_layout(data.blocks, data.profiles)
-    one = layout.spans["one"][0]
-    penalty = np.full(len(gram), recipe.ridge * max(float(np.trace(gram)) / len(gram), 1e-12))
-    penalty[one] = 1e-9
-    found = np.linalg.solve(gram + np.diag(penalty), rows.T @ target)
-    length = float(np.linalg.norm(target.mean(axis=0)))
-    typical = float(np.linalg.norm(people.sum(axis=0))) / float(counts.sum())
-    if length > 0:
-        found *= recipe.items * typical / length
-    matrices = {
-        part: found[start:stop].astype(np.float32)
-        for part, (start, stop) in layout.spans.items()
-        if part != "history"
-    }
-    return replace(factors, side=replace(factors.side, newcomers=matrices))
+    return factors if recipe is None else _Regression.of(factors, data).solved(factors, recipe)
+
+
+@dataclass(frozen=True)
+class _Regression:
+    """What E is solved from, whatever the recipe.
+
+    Attributes:
+        gram: Z^T Z.
+        cross: Z^T T.
+        length: of the mean of T.
+        typical: length of what an item of a history adds to p_u, in the mean.
+    """
+
+    layout: UserLayout
+    gram: Double
+    cross: Double
+    length: float
+    typical: float
+
+    @classmethod
+    def of(cls, factors: Factors, data: TrainingData) -> _Regression:
+        active = np.flatnonzero(np.diff(data.interactions.indptr) > 0)
+        history = csr_matrix(data.interactions[active])
+        people = factors.people(history).astype(np.float64)
+        counts = np.diff(history.indptr).astype(np.float64)
+        target = people / np.sqrt(counts)[:, None]
+        rows = _said(data, active, only(history, np.zeros(history.nnz, dtype=bool)))
+        return cls(
+            user_layout(data.blocks, data.profiles),
+            rows.T @ rows,
+            rows.T @ target,
+            float(np.linalg.norm(target.mean(axis=0))),
+            float(np.linalg.norm(people.sum(axis=0))) / float(counts.sum()),
+        )
+
+    def solved(self, factors: Factors, recipe: NewcomerRecipe) -> Factors:
+        """The factors with E by this recipe."""
+        unit = max(float(np.trace(self.gram)) / len(self.gram), 1e-12)
+        penalty = np.full(len(self.gram), recipe.ridge * unit)
+        penalty[self.layout.spans["one"][0]] = 1e-9
+        found = np.linalg.solve(self.gram + np.diag(penalty), self.cross)
+        if self.length > 0:
+            found *= recipe.items * self.typical / self.length
+        matrices = self.layout.split(found)
+        del matrices["history"]
+        return replace(factors, side=replace(factors.side, newcomers=matrices))
 
 
 def people_of(
@@ -95,10 +120,8 @@ def people_of(
     found = factors.people(history)
     if factors.side.newcomers:
         layout = user_layout(data.blocks, data.profiles)
-        stacked = np.zeros((layout.dim, factors.side.dim))
-        for part, matrix in factors.side.newcomers.items():
-            stacked[slice(*layout.spans[part])] = matrix
-        found = found + (_said(data, users, history) @ stacked).astype(np.float32)
+        told = stacked(layout, factors.side.newcomers, factors.side.dim)
+        found = found + (_said(data, users, history) @ told).astype(np.float32)
     return found
 
 
@@ -124,9 +147,10 @@ def choose_newcomers(
         return None, {}
     asked = [_asked(data, made, new[:JUDGES], known, rng) for known in KNOWN]
     tried: dict[str, float] = {}
+    regression = _Regression.of(made, rest)
 
     def judge(recipe: NewcomerRecipe, questions: list[_Asked]) -> float:
-        fitted = with_newcomers(made, rest, recipe)
+        fitted = regression.solved(made, recipe)
         found = float(np.mean([one.quality(fitted, data) for one in questions]))
         tried[f"l={recipe.ridge:g} m={recipe.items:g} k={questions[-1].known}"] = found
         return found
@@ -171,12 +195,7 @@ def _asked(
     rng: np.random.Generator,
 ) -> _Asked:
     taken = csr_matrix(data.interactions[users])
-    sizes = np.diff(taken.indptr)
-    owner = np.repeat(np.arange(len(users)), sizes)
-    order = np.lexsort((rng.random(taken.nnz), owner))
-    place = np.arange(taken.nnz) - np.repeat(taken.indptr[:-1], sizes)
-    shown = np.zeros(taken.nnz, dtype=bool)
-    shown[order[place < known]] = True
+    shown = drawn(taken, known, rng)
     warm = factors.warm
     rest = only(taken, ~shown)[:, warm].toarray() > 0
     return _Asked(known, users, only(taken, shown), warm, rest)

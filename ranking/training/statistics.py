@@ -26,6 +26,7 @@ from scipy.sparse import csr_matrix
 
 from domain.vectors import BlockMap, Matrix
 from ranking.training.data import Double, Sparse, TrainingData
+from ranking.training.pairs import only, owners, turns
 from ranking.training.users import UserLayout, user_layout, user_rows
 from ranking.user import profile_rows
 
@@ -190,16 +191,12 @@ def _seeds_of(interactions: csr_matrix) -> NDArray[np.uint32]:
 
 def _shortened(block: csr_matrix, seeds: NDArray[np.uint32], draw: int) -> csr_matrix:
     """At most k items of each row, k and the items drawn by the row's own seed."""
-    counts = np.diff(block.indptr)
-    owner = np.repeat(np.arange(len(counts)), counts)
+    owner = owners(block)
     lengths = np.asarray(LENGTHS)[_mixed(seeds, 2 * draw + 1) % len(LENGTHS)]
     lots = _mixed(
         seeds[owner] ^ (block.indices.astype(np.uint32) * np.uint32(2654435761)), 2 * draw + 2
     )
-    order = np.lexsort((lots, owner))
-    place = np.arange(len(order)) - np.repeat(block.indptr[:-1], counts)
-    kept = np.sort(order[place < lengths[owner[order]]])
-    return csr_matrix((block.data[kept], (owner[kept], block.indices[kept])), shape=block.shape)
+    return only(block, turns(owner, lots, block.shape[0]) < lengths[owner])
 
 
 def _mixed(values: NDArray[np.uint32], salt: int) -> NDArray[np.uint32]:

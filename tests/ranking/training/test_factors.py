@@ -10,9 +10,8 @@ from ranking.collaborative import FEW, FOLD_USERS
 from ranking.training.factors import (
     FactorRecipe,
     fit_factors,
-    hold_out,
-    only,
 )
+from ranking.training.pairs import hold_out, only
 
 USERS, ITEMS = 400, 40
 
