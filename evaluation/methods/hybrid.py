@@ -8,13 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
+from domain.settings import RankingSettings
 from domain.vectors import Matrix
 from evaluation.methods.task import Task
 from ranking import Hybrid, Moments, named, prior, projection, rank_space
 from ranking.training import TrainingData, fit_collaborative, fit_projection
 from ranking.user import UserVector
-
-FACTORS = 128
 
 
 class GatedHybrid:
@@ -40,7 +39,7 @@ class GatedHybrid:
         self._data = TrainingData(task.blocks, task.items, task.train, task.profiles)
         first = prior(task.fusion).matrices
         fitted = fit_projection(self._data, first, seed=task.seed)
-        space = rank_space(task.blocks, FACTORS, 0)
+        space = rank_space(task.blocks, RankingSettings().factors, 0)
         ids = [item.id for item in task.dataset.items]
         learned = fit_collaborative(ids, self._data, first, fitted.setting, space, seed=task.seed)
         self.hybrid = named(
