@@ -71,6 +71,7 @@ def configuration(chosen: Settings) -> dict[str, Any]:
             "firstlight.refresh_all": {"queue": "train"},
             "firstlight.reindex": {"queue": "train"},
         },
+        "worker_consumer": "workers.consumer:Consumer",
         "worker_pool": "threads",
         "worker_concurrency": worker.concurrency,
         "worker_prefetch_multiplier": 1,

@@ -211,6 +211,18 @@ def test_a_broker_that_is_killed_and_comes_back_is_used_again(system: System) ->
     system.indexed(2)
 
 
+def test_a_worker_with_work_in_hand_outlives_its_broker(system: System) -> None:
+    worker = system.worker().start()
+    system.publish({"in hand": "hang:2"})
+    eventually(lambda: system.catalog.item("in hand").attempts == 1)  # type: ignore[union-attr]
+    system.valkey.stop(signal.SIGKILL)
+    system.publish({"during": "y"})
+    system.valkey.start()
+    system.indexed(2)
+    assert worker.starts == 1
+    assert worker.stop() == 0
+
+
 def test_an_item_that_kills_its_worker_dies_alone(system: System) -> None:
     titles = {f"good-{n}": f"number {n}" for n in range(12)}
     titles["poison"] = "exit"
