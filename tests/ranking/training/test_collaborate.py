@@ -102,6 +102,10 @@ def test_the_gate_is_no_worse_than_either_parent_and_new_items_keep_their_conten
     warmed = [found for number, found in tuned.young.items() if number]
     mean = {name: np.mean([one[name] for one in warmed]) for name in ("content", "cf", "hybrid")}
     assert mean["hybrid"] >= max(mean["content"], mean["cf"]) - 0.02
+    # of users who were left out, the groups come to light with what they take
+    assert list(tuned.newcomers) == [0, 1, 3, 5]
+    assert tuned.newcomers[5]["cf"] > tuned.newcomers[5]["content"]
+    assert tuned.newcomers[5]["hybrid"] > tuned.newcomers[5]["content"]
     assert json.loads(json.dumps(tuned.report()))["k"] == tuned.gate.k
 
 

@@ -1,0 +1,291 @@
+"""The trial training that the gate between content and collaborative part is chosen on.
+
+The trial is the training itself in small: some users are left out as if they were new, a share of
+the items is made young, each keeping N = 0, 1, 2, 3, 5 or 10 of its pairs, a share of everybody's
+other pairs is hidden too, and A and the factors are fitted on the rest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csr_matrix
+
+from domain.vectors import Matrix
+from ranking.hybrid import Gate
+from ranking.moments import Moments
+from ranking.quality import ndcg
+from ranking.training.choosing import Setting
+from ranking.training.data import TrainingData
+from ranking.training.factors import HELD_OUT, JUDGES, FactorRecipe, Factors, fit_factors
+from ranking.training.fit import LEAST_INTERACTIONS, Fitted, fit_projection
+from ranking.training.newcomers import (
+    KNOWN,
+    LEAST_TAKEN,
+    NewcomerRecipe,
+    people_of,
+    with_newcomers,
+)
+from ranking.training.pairs import drawn, hold_out, only, turns
+
+REVEALED = (0, 1, 2, 3, 5, 10)
+YOUNG = 0.2
+"""Of the items with more pairs than are ever revealed; half of them keep none at all."""
+
+LEAST_YOUNG = 5
+"""A question with fewer candidates says nothing."""
+
+NEW_USERS = 0.1
+"""Of the users with more pairs than are ever known; left out as if they were new."""
+
+LEAST_NEW_USERS = 20
+"""With fewer nobody is left out, and new users are not asked for."""
+
+CANDIDATES = 20_000
+"""Items that are ranked in the trial, at most: the young ones and others by lot."""
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Standardised scores of users and candidates.
+
+    Attributes:
+        content: [n_users, n_candidates] z(content).
+        cf: [n_users, n_candidates] z(CF); 0 for an item without factors.
+        counts: [n_candidates] N_i; 0 for an item without factors.
+    """
+
+    content: Matrix = field(repr=False)
+    cf: Matrix = field(repr=False)
+    counts: NDArray[np.float64] = field(repr=False)
+
+    @classmethod
+    def of(
+        cls,
+        data: TrainingData,
+        users: NDArray[np.int64],
+        history: csr_matrix,
+        candidates: NDArray[np.int64],
+        fitted: Fitted,
+        factors: Factors,
+        taken: NDArray[np.int64],
+    ) -> Scores:
+        """As they are served.
+
+        Args:
+            users: [n_users] rows of `data`.
+            history: [n_users, n_items], what is known of each.
+            candidates: [n_candidates] columns.
+            taken: [n_items] how many took each item.
+        """
+        factors_of = factors.items[candidates]
+        counts = np.where(np.any(factors_of != 0, axis=1), taken[candidates], 0)
+        content = Moments.of(data.items).standardised(
+            fitted.queries(data, users, history), data.items[candidates]
+        )
+        people = people_of(factors, data, users, history)
+        cf = factors.side.moments.standardised(people, factors_of)
+        cf[:, counts == 0] = 0.0
+        return cls(content, cf, counts.astype(np.float64))
+
+    def hybrid(self, gate: Gate) -> Matrix:
+        """w z(content) + kappa g z(CF)."""
+        gates = gate.gates(self.counts)
+        weights = 1.0 - gates + gates * gate.warm
+        found = self.content * weights.astype(np.float32)
+        found += self.cf * (gate.kappa * gates).astype(np.float32)
+        return found
+
+
+@dataclass(frozen=True)
+class Question:
+    """Candidates, and who should find what among them.
+
+    Attributes:
+        users: [m] rows of the scores: who has something to find.
+        items: [c] columns of the scores.
+        relevant: [m, c] bool.
+        known: [m, c] bool, what they have already; taken out of the ranking.
+    """
+
+    users: NDArray[np.int64]
+    items: NDArray[np.int64]
+    relevant: NDArray[np.bool_] = field(repr=False)
+    known: NDArray[np.bool_] = field(repr=False)
+
+    def ndcg(self, scores: Matrix) -> float:
+        """NDCG@20 of these scores, [n_users, n_candidates]."""
+        asked = scores[np.ix_(self.users, self.items)]
+        asked[self.known] = -np.inf
+        return ndcg(asked, self.relevant)
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What the gate is asked.
+
+    Attributes:
+        scores: of users that were trained on.
+        overall: all candidates but those with 1 <= N <= 10.
+        young: {N: those of that N}.
+        newcomers: {n: scores and question} of users left out, of whom n items are known, and for
+            whom the catalogue is ranked as it is, without what was made young.
+    """
+
+    scores: Scores = field(repr=False)
+    overall: Question = field(repr=False)
+    young: Mapping[int, Question] = field(repr=False)
+    newcomers: Mapping[int, tuple[Scores, Question]] = field(repr=False)
+
+
+def run_trial(
+    data: TrainingData,
+    prior: Mapping[str, Matrix],
+    setting: Setting,
+    recipe: FactorRecipe,
+    newcomers: NewcomerRecipe | None,
+    width: int,
+    *,
+    seed: int = 0,
+) -> Trial | None:
+    """Hide, train, and ask for what is hidden; None where there is too little to choose on.
+
+    Args:
+        prior: A0 by part.
+        setting: of A, as chosen.
+        recipe: of the factors, as chosen.
+        newcomers: of what users say in factors, as chosen.
+        width: F.
+    """
+    rng = np.random.default_rng(seed)
+    new, old = _left_out(data.interactions, rng)
+    seen = data.of_users(old)
+    revealed = _made_young(seen, rng)
+    kept, hidden = _hidden(seen.interactions, revealed, rng)
+    if kept.nnz < LEAST_INTERACTIONS:
+        return None
+    factors = fit_factors(kept, width, recipes=[recipe])
+    if factors is None:
+        return None
+    rest = replace(seen, interactions=kept)
+    factors = with_newcomers(factors, rest, newcomers)
+    fitted = fit_projection(rest, prior, setting=setting)
+    asked = np.flatnonzero((np.diff(hidden.indptr) > 0) & (np.diff(kept.indptr) > 0))
+    if not len(asked):
+        return None
+    users = np.sort(rng.permutation(asked)[:JUDGES])
+    candidates = _candidates(rest, hidden, revealed, rng)
+    history = csr_matrix(kept[users])
+    taken = np.bincount(kept.indices, minlength=len(rest.items))
+    scores = Scores.of(rest, users, history, candidates, fitted, factors, taken)
+    relevant = hidden[users][:, candidates].toarray() > 0
+    known = history[:, candidates].toarray() > 0
+    # A counts who did not take an item against it, as soon as anybody took it: of an item that is
+    # made to look as if 3 did, content says too little among all others.
+    settled = np.flatnonzero(revealed[candidates] <= 0)
+    overall = _question(settled, relevant, known)
+    if overall is None:
+        return None
+    young = {}
+    for number in REVEALED:
+        found = _question(np.flatnonzero(revealed[candidates] == number), relevant, known)
+        if found is not None:
+            young[number] = found
+    whole = _whole(rest, revealed, rng)
+    met = {}
+    for number in KNOWN:
+        shown, wanted = _revealed_of(data.interactions[new], number, rng)
+        told = _question(
+            np.arange(len(whole)), wanted[:, whole].toarray() > 0, shown[:, whole].toarray() > 0
+        )
+        if told is not None:
+            met[number] = (Scores.of(data, new, shown, whole, fitted, factors, taken), told)
+    return Trial(scores, overall, young, met)
+
+
+def _whole(
+    rest: TrainingData, revealed: NDArray[np.int64], rng: np.random.Generator
+) -> NDArray[np.int64]:
+    """The catalogue as it is, without what was made young."""
+    there = np.flatnonzero((revealed < 0) & np.any(rest.items != 0, axis=1))
+    return np.sort(rng.permutation(there)[:CANDIDATES])
+
+
+def _left_out(
+    interactions: csr_matrix, rng: np.random.Generator
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """(users left out as if they were new, the others), rows."""
+    counts = np.diff(interactions.indptr)
+    usable = rng.permutation(np.flatnonzero(counts >= LEAST_TAKEN))
+    number = min(int(NEW_USERS * len(usable)), JUDGES)
+    new = np.sort(usable[: number if number >= LEAST_NEW_USERS else 0])
+    return new, np.setdiff1d(np.arange(len(counts)), new)
+
+
+def _revealed_of(
+    taken: csr_matrix, number: int, rng: np.random.Generator
+) -> tuple[csr_matrix, csr_matrix]:
+    """(`number` items of each user, the rest)."""
+    taken = csr_matrix(taken)
+    shown = drawn(taken, number, rng)
+    return only(taken, shown), only(taken, ~shown)
+
+
+def _made_young(data: TrainingData, rng: np.random.Generator) -> NDArray[np.int64]:
+    """[n_items] how many pairs an item keeps; -1 where it keeps all."""
+    counts = np.bincount(data.interactions.indices, minlength=len(data.items))
+    usable = np.flatnonzero((counts > max(REVEALED)) & np.any(data.items != 0, axis=1))
+    drawn = rng.permutation(usable)[: int(YOUNG * len(usable))]
+    revealed = np.full(len(counts), -1, dtype=np.int64)
+    new = len(drawn) // 2
+    revealed[drawn[:new]] = 0
+    warmed: Sequence[int] = REVEALED[1:]
+    revealed[drawn[new:]] = np.asarray(warmed)[np.arange(len(drawn) - new) % len(warmed)]
+    return revealed
+
+
+def _hidden(
+    interactions: csr_matrix, revealed: NDArray[np.int64], rng: np.random.Generator
+) -> tuple[csr_matrix, csr_matrix]:
+    """(what is trained on, what is hidden)."""
+    columns = interactions.indices
+    young = revealed[columns] >= 0
+    place = turns(columns, rng.random(len(columns)), len(revealed))
+    kept = ~young | (place < revealed[columns])
+    warm, hidden = hold_out(only(interactions, kept & ~young), HELD_OUT, rng)
+    few, gone = only(interactions, kept & young), only(interactions, ~kept)
+    return (
+        csr_matrix(warm + few, dtype=np.float32),
+        csr_matrix(gone + hidden, dtype=np.float32),
+    )
+
+
+def _candidates(
+    rest: TrainingData,
+    hidden: csr_matrix,
+    revealed: NDArray[np.int64],
+    rng: np.random.Generator,
+) -> NDArray[np.int64]:
+    """What anybody took, and of what nobody did at most as much as was made new: such an item may
+    be wanted by all, and is only counted against the gate that shows it."""
+    taken = np.zeros(len(revealed), dtype=bool)
+    taken[rest.interactions.indices] = taken[hidden.indices] = True
+    young = np.flatnonzero(revealed >= 0)
+    untaken = rng.permutation(np.flatnonzero(~taken & np.any(rest.items != 0, axis=1)))
+    untaken = untaken[: np.count_nonzero(revealed == 0)]
+    others = rng.permutation(np.flatnonzero(taken & (revealed < 0)))
+    others = others[: max(CANDIDATES - len(young) - len(untaken), 0)]
+    return np.sort(np.concatenate([young, untaken, others]))
+
+
+def _question(
+    items: NDArray[np.int64], relevant: NDArray[np.bool_], known: NDArray[np.bool_]
+) -> Question | None:
+    users = np.flatnonzero(relevant[:, items].any(axis=1))
+    if len(items) < LEAST_YOUNG or not len(users):
+        return None
+    at = np.ix_(users, items)
+    return Question(users, items, relevant[at], known[at])
