@@ -11,7 +11,7 @@ from pathlib import Path
 from benchmarks.report import Figure, show, write
 from domain.log import configure_logging
 
-BENCHMARKS = ("encoding", "pipeline", "freshness", "query")
+BENCHMARKS = ("encoding", "pipeline", "freshness", "query", "training")
 RESULT = Path(__file__).parent / "results" / "latest.json"
 
 
