@@ -1,10 +1,10 @@
 """The gate between content and collaborative part, chosen on what is hidden from a trial training.
 
 k, a and kappa (`ranking.hybrid.Gate`) are those that find what is hidden (`ranking.training.trial`)
-best by NDCG@20. Three kinds of question count the same: warm and new items (N = 0) in one ranking;
-the young ones of each N >= 1 among themselves; and users left out as if they were new, with 0, 1, 3
-and 5 items known of them. Each kind has a gate that is best for it alone, and what is found is
-counted in shares of what that one finds, so that no kind outweighs another by its scale.
+best, by NDCG@20 in shares of what the better of content and factors finds alone. Three kinds of
+question count the same, so that neither the many warm items nor the few young ones are paid for by
+the others: warm and new items (N = 0) in one ranking; the young ones of each N >= 1 among
+themselves; and users left out as if they were new, with 0, 1, 3 and 5 items known of them.
 """
 
 from __future__ import annotations
@@ -86,18 +86,7 @@ def tune_gate(
             tried[gate] = _asked(trial, lambda one: one.hybrid(gate))
         return tried[gate]
 
-    def kinds(gate: Gate) -> dict[str, float]:
-        return _by_kind(found(gate), parents)
-
-    start = Gate(10.0, 0.3, 0.5)
-    alone = {
-        kind: kinds(_climbed(start, lambda gate, kind=kind: kinds(gate)[kind]))[kind]  # type: ignore[misc]
-        for kind in kinds(start)
-    }
-    best = _climbed(
-        start,
-        lambda gate: float(np.mean([one / alone[kind] for kind, one in kinds(gate).items()])),
-    )
+    best = _climbed(Gate(10.0, 0.3, 0.5), lambda gate: _quality(found(gate), parents))
     told = {**parents, "hybrid": found(best)}
     return Tuned(
         best,
@@ -128,21 +117,22 @@ def _asked(trial: Trial, scored: Callable[[Scores], Matrix]) -> _Found:
     )
 
 
-def _by_kind(found: _Found, parents: Mapping[str, _Found]) -> dict[str, float]:
-    """NDCG@20 over that of the better parent, in the mean over the questions of a kind."""
-    kinds = {
-        "overall": [found.overall / _best(one.overall for one in parents.values())],
-        "young": [
+def _quality(found: _Found, parents: Mapping[str, _Found]) -> float:
+    """NDCG@20 over that of the better parent, in the mean over the questions of a kind and then
+    over the kinds."""
+    kinds = [
+        [found.overall / _best(one.overall for one in parents.values())],
+        [
             of_one / _best(one.young[number] for one in parents.values())
             for number, of_one in found.young.items()
             if number
         ],
-        "newcomers": [
+        [
             of_one / _best(one.newcomers[number] for one in parents.values())
             for number, of_one in found.newcomers.items()
         ],
-    }
-    return {kind: float(np.mean(shares)) + TINY for kind, shares in kinds.items() if shares}
+    ]
+    return float(np.mean([np.mean(shares) for shares in kinds if shares]))
 
 
 def _best(found: Iterable[float]) -> float:

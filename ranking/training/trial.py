@@ -132,7 +132,7 @@ class Trial:
         overall: all candidates but those with 1 <= N <= 10.
         young: {N: those of that N}.
         newcomers: {n: scores and question} of users left out, of whom n items are known, and for
-            whom the catalogue is ranked as it is, without what was made young.
+            whom the candidates that were not made young are ranked.
     """
 
     scores: Scores = field(repr=False)
@@ -194,7 +194,7 @@ def run_trial(
         found = _question(np.flatnonzero(revealed[candidates] == number), relevant, known)
         if found is not None:
             young[number] = found
-    whole = _whole(rest, revealed, rng)
+    whole = candidates[revealed[candidates] < 0]
     met = {}
     for number in KNOWN:
         shown, wanted = _revealed_of(data.interactions[new], number, rng)
@@ -204,14 +204,6 @@ def run_trial(
         if told is not None:
             met[number] = (Scores.of(data, new, shown, whole, fitted, factors, taken), told)
     return Trial(scores, overall, young, met)
-
-
-def _whole(
-    rest: TrainingData, revealed: NDArray[np.int64], rng: np.random.Generator
-) -> NDArray[np.int64]:
-    """The catalogue as it is, without what was made young."""
-    there = np.flatnonzero((revealed < 0) & np.any(rest.items != 0, axis=1))
-    return np.sort(rng.permutation(there)[:CANDIDATES])
 
 
 def _left_out(
