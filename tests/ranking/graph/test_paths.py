@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
-import numpy as np
-
 from ranking.graph import reasons
 from tests.ranking.graph.conftest import graph_of
 
@@ -68,16 +64,3 @@ def test_a_hub_is_no_reason():
     graph = graph_of(*rows)
     found = history_of(graph, "i0").paths(graph.number["i1"], limit=5)
     assert [path.entity for path in found] == ["x"]
-
-
-def test_a_path_takes_less_than_a_millisecond():
-    random = np.random.default_rng(0)
-    rows = [f"i{n}|by|e{random.integers(2000)}" for n in range(3000) for _ in range(30)]
-    graph = graph_of(*rows)
-    nodes = [graph.number[f"i{n}"] for n in range(60)]
-    reasons(graph, nodes[:2]).paths(nodes[2])  # the adjacency is laid out once
-    started = time.perf_counter()
-    user = reasons(graph, nodes[:50])
-    for node in nodes[50:]:
-        user.paths(node, limit=3)
-    assert (time.perf_counter() - started) / 10 < 0.005  # about 0.1 ms; others may be busy
