@@ -18,6 +18,7 @@ from ranking.training.data import TrainingData
 from ranking.training.factors import fit_factors
 from ranking.training.gate import tune_gate
 from ranking.training.newcomers import choose_newcomers, with_newcomers
+from ranking.training.trial import run_trial
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,8 @@ def fit_collaborative(
     if found is None:
         return Learned()
     recipe, tried = choose_newcomers(part, found, seed=seed)
-    tuned = tune_gate(part, prior, setting, found.recipe, recipe, space.factors, seed=seed)
+    trial = run_trial(part, prior, setting, found.recipe, recipe, space.factors, seed=seed)
+    tuned = tune_gate(trial)
     factors = with_newcomers(found, data, recipe)
     warm = factors.warm
     chosen = [ids[at] for at in warm]

@@ -18,11 +18,7 @@ import numpy as np
 from domain.vectors import Matrix
 from ranking.hybrid import Gate
 from ranking.moments import TINY
-from ranking.training.choosing import Setting
-from ranking.training.data import TrainingData
-from ranking.training.factors import FactorRecipe
-from ranking.training.newcomers import NewcomerRecipe
-from ranking.training.trial import Scores, Trial, run_trial
+from ranking.training.trial import Scores, Trial
 
 PARENTS: Mapping[str, Callable[[Scores], Matrix]] = {
     "content": lambda scores: scores.content,
@@ -64,18 +60,8 @@ def _by_number(found: Mapping[int, Mapping[str, float]]) -> dict[str, dict[str, 
     return {str(number): dict(one) for number, one in found.items()}
 
 
-def tune_gate(
-    data: TrainingData,
-    prior: Mapping[str, Matrix],
-    setting: Setting,
-    recipe: FactorRecipe,
-    newcomers: NewcomerRecipe | None,
-    width: int,
-    *,
-    seed: int = 0,
-) -> Tuned:
-    """k, a and kappa; the untuned gate where there is too little to choose on. See `run_trial`."""
-    trial = run_trial(data, prior, setting, recipe, newcomers, width, seed=seed)
+def tune_gate(trial: Trial | None) -> Tuned:
+    """k, a and kappa; the untuned gate where there was too little for a trial."""
     if trial is None:
         return Tuned(Gate())
     parents = {name: _asked(trial, scored) for name, scored in PARENTS.items()}

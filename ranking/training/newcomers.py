@@ -23,7 +23,7 @@ from domain.vectors import Matrix
 from ranking.quality import recall
 from ranking.training.data import Double, TrainingData
 from ranking.training.factors import JUDGES, Factors, fit_factors
-from ranking.training.pairs import drawn, only
+from ranking.training.pairs import only, shown
 from ranking.training.solve import stacked
 from ranking.training.users import UserLayout, user_layout
 
@@ -194,11 +194,9 @@ def _asked(
     known: int,
     rng: np.random.Generator,
 ) -> _Asked:
-    taken = csr_matrix(data.interactions[users])
-    shown = drawn(taken, known, rng)
+    history, rest = shown(csr_matrix(data.interactions[users]), known, rng)
     warm = factors.warm
-    rest = only(taken, ~shown)[:, warm].toarray() > 0
-    return _Asked(known, users, only(taken, shown), warm, rest)
+    return _Asked(known, users, history, warm, rest[:, warm].toarray() > 0)
 
 
 def _said(data: TrainingData, users: NDArray[np.int64], history: csr_matrix) -> Double:

@@ -42,6 +42,14 @@ def drawn(interactions: Sparse, count: int, rng: np.random.Generator) -> NDArray
     return turns(owners(interactions), lots, interactions.shape[0]) < count
 
 
+def shown(
+    interactions: Sparse, count: int, rng: np.random.Generator
+) -> tuple[csr_matrix, csr_matrix]:
+    """(`count` pairs of each row by lot, the rest)."""
+    marked = drawn(interactions, count, rng)
+    return only(interactions, marked), only(interactions, ~marked)
+
+
 def hold_out(
     interactions: Sparse, share: float, rng: np.random.Generator
 ) -> tuple[csr_matrix, csr_matrix]:

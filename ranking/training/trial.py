@@ -29,7 +29,7 @@ from ranking.training.newcomers import (
     people_of,
     with_newcomers,
 )
-from ranking.training.pairs import drawn, hold_out, only, turns
+from ranking.training.pairs import hold_out, only, shown, turns
 
 REVEALED = (0, 1, 2, 3, 5, 10)
 YOUNG = 0.2
@@ -61,35 +61,6 @@ class Scores:
     content: Matrix = field(repr=False)
     cf: Matrix = field(repr=False)
     counts: NDArray[np.float64] = field(repr=False)
-
-    @classmethod
-    def of(
-        cls,
-        data: TrainingData,
-        users: NDArray[np.int64],
-        history: csr_matrix,
-        candidates: NDArray[np.int64],
-        fitted: Fitted,
-        factors: Factors,
-        taken: NDArray[np.int64],
-    ) -> Scores:
-        """As they are served.
-
-        Args:
-            users: [n_users] rows of `data`.
-            history: [n_users, n_items], what is known of each.
-            candidates: [n_candidates] columns.
-            taken: [n_items] how many took each item.
-        """
-        factors_of = factors.items[candidates]
-        counts = np.where(np.any(factors_of != 0, axis=1), taken[candidates], 0)
-        content = Moments.of(data.items).standardised(
-            fitted.queries(data, users, history), data.items[candidates]
-        )
-        people = people_of(factors, data, users, history)
-        cf = factors.side.moments.standardised(people, factors_of)
-        cf[:, counts == 0] = 0.0
-        return cls(content, cf, counts.astype(np.float64))
 
     def hybrid(self, gate: Gate) -> Matrix:
         """w z(content) + kappa g z(CF)."""
@@ -141,6 +112,45 @@ class Trial:
     newcomers: Mapping[int, tuple[Scores, Question]] = field(repr=False)
 
 
+@dataclass(frozen=True)
+class _Trained:
+    """A and the factors of the trial.
+
+    Attributes:
+        taken: [n_items] how many took each item.
+    """
+
+    fitted: Fitted
+    factors: Factors
+    moments: Moments
+    taken: NDArray[np.int64]
+
+    def scores(
+        self,
+        data: TrainingData,
+        users: NDArray[np.int64],
+        history: csr_matrix,
+        candidates: NDArray[np.int64],
+    ) -> Scores:
+        """As they are served.
+
+        Args:
+            data: of the users; its items are those that were trained on.
+            users: [n_users] rows of `data`.
+            history: [n_users, n_items], what is known of each.
+            candidates: [n_candidates] columns.
+        """
+        factors = self.factors.items[candidates]
+        counts = np.where(np.any(factors != 0, axis=1), self.taken[candidates], 0)
+        content = self.moments.standardised(
+            self.fitted.queries(data, users, history), data.items[candidates]
+        )
+        people = people_of(self.factors, data, users, history)
+        cf = self.factors.side.moments.standardised(people, factors)
+        cf[:, counts == 0] = 0.0
+        return Scores(content, cf, counts.astype(np.float64))
+
+
 def run_trial(
     data: TrainingData,
     prior: Mapping[str, Matrix],
@@ -171,16 +181,18 @@ def run_trial(
     if factors is None:
         return None
     rest = replace(seen, interactions=kept)
-    factors = with_newcomers(factors, rest, newcomers)
-    fitted = fit_projection(rest, prior, setting=setting)
+    trained = _Trained(
+        fit_projection(rest, prior, setting=setting),
+        with_newcomers(factors, rest, newcomers),
+        Moments.of(rest.items),
+        np.bincount(kept.indices, minlength=len(rest.items)),
+    )
     asked = np.flatnonzero((np.diff(hidden.indptr) > 0) & (np.diff(kept.indptr) > 0))
     if not len(asked):
         return None
     users = np.sort(rng.permutation(asked)[:JUDGES])
     candidates = _candidates(rest, hidden, revealed, rng)
     history = csr_matrix(kept[users])
-    taken = np.bincount(kept.indices, minlength=len(rest.items))
-    scores = Scores.of(rest, users, history, candidates, fitted, factors, taken)
     relevant = hidden[users][:, candidates].toarray() > 0
     known = history[:, candidates].toarray() > 0
     # A counts who did not take an item against it, as soon as anybody took it: of an item that is
@@ -194,16 +206,35 @@ def run_trial(
         found = _question(np.flatnonzero(revealed[candidates] == number), relevant, known)
         if found is not None:
             young[number] = found
-    whole = candidates[revealed[candidates] < 0]
-    met = {}
+    unchanged = candidates[revealed[candidates] < 0]
+    return Trial(
+        trained.scores(rest, users, history, candidates),
+        overall,
+        young,
+        _newcomers(trained, data, new, unchanged, rng),
+    )
+
+
+def _newcomers(
+    trained: _Trained,
+    data: TrainingData,
+    users: NDArray[np.int64],
+    candidates: NDArray[np.int64],
+    rng: np.random.Generator,
+) -> dict[int, tuple[Scores, Question]]:
+    """By how many items are known of these users, who were not trained on."""
+    taken = csr_matrix(data.interactions[users])
+    found = {}
     for number in KNOWN:
-        shown, wanted = _revealed_of(data.interactions[new], number, rng)
-        told = _question(
-            np.arange(len(whole)), wanted[:, whole].toarray() > 0, shown[:, whole].toarray() > 0
+        history, rest = shown(taken, number, rng)
+        question = _question(
+            np.arange(len(candidates)),
+            rest[:, candidates].toarray() > 0,
+            history[:, candidates].toarray() > 0,
         )
-        if told is not None:
-            met[number] = (Scores.of(data, new, shown, whole, fitted, factors, taken), told)
-    return Trial(scores, overall, young, met)
+        if question is not None:
+            found[number] = (trained.scores(data, users, history, candidates), question)
+    return found
 
 
 def _left_out(
@@ -217,25 +248,16 @@ def _left_out(
     return new, np.setdiff1d(np.arange(len(counts)), new)
 
 
-def _revealed_of(
-    taken: csr_matrix, number: int, rng: np.random.Generator
-) -> tuple[csr_matrix, csr_matrix]:
-    """(`number` items of each user, the rest)."""
-    taken = csr_matrix(taken)
-    shown = drawn(taken, number, rng)
-    return only(taken, shown), only(taken, ~shown)
-
-
 def _made_young(data: TrainingData, rng: np.random.Generator) -> NDArray[np.int64]:
     """[n_items] how many pairs an item keeps; -1 where it keeps all."""
     counts = np.bincount(data.interactions.indices, minlength=len(data.items))
     usable = np.flatnonzero((counts > max(REVEALED)) & np.any(data.items != 0, axis=1))
-    drawn = rng.permutation(usable)[: int(YOUNG * len(usable))]
+    chosen = rng.permutation(usable)[: int(YOUNG * len(usable))]
     revealed = np.full(len(counts), -1, dtype=np.int64)
-    new = len(drawn) // 2
-    revealed[drawn[:new]] = 0
+    new = len(chosen) // 2
+    revealed[chosen[:new]] = 0
     warmed: Sequence[int] = REVEALED[1:]
-    revealed[drawn[new:]] = np.asarray(warmed)[np.arange(len(drawn) - new) % len(warmed)]
+    revealed[chosen[new:]] = np.asarray(warmed)[np.arange(len(chosen) - new) % len(warmed)]
     return revealed
 
 

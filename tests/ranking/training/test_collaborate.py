@@ -21,6 +21,7 @@ from ranking.training.newcomers import (
     people_of,
     with_newcomers,
 )
+from ranking.training.trial import run_trial
 from ranking.user import UserVector
 
 USERS, ITEMS, DIM, F = 400, 240, 6, 12
@@ -94,7 +95,7 @@ def test_the_gate_is_no_worse_than_either_parent_and_new_items_keep_their_conten
 ) -> None:
     setting = fit_projection(data, {}).setting
     recipe = FactorRecipe("ease", 30.0)
-    tuned = tune_gate(data, {}, setting, recipe, NewcomerRecipe(), F)
+    tuned = tune_gate(run_trial(data, {}, setting, recipe, NewcomerRecipe(), F))
     assert tuned.gate != Gate()
     assert tuned.overall["hybrid"] >= max(tuned.overall["content"], tuned.overall["cf"])
     assert tuned.young[0]["hybrid"] == tuned.young[0]["content"]
@@ -112,7 +113,7 @@ def test_the_gate_is_no_worse_than_either_parent_and_new_items_keep_their_conten
 def test_with_too_little_to_try_on_the_gate_stays_as_it_is(data: TrainingData) -> None:
     few = data.without_items(np.arange(ITEMS) >= 6)
     setting = fit_projection(data, {}).setting
-    tuned = tune_gate(few, {}, setting, FactorRecipe(), None, F)
+    tuned = tune_gate(run_trial(few, {}, setting, FactorRecipe(), None, F))
     assert tuned.gate == Gate()
     assert not tuned.overall
 
