@@ -2,9 +2,8 @@
 
 Over HTTP their bodies are written and read by orjson, straight from float32 arrays: a quarter of
 the processor time and half the bytes of qdrant-client's models, which print every float32 as a
-float64. They go through qdrant-client's middleware and over its connections, but not through what
-httpx does in between for browsers: cookies, redirects, hooks. A client without HTTP
-(qdrant-client's local mode) is given the same JSON as models.
+float64. They go through qdrant-client's HTTP layer, or, to a store on this machine, over plain
+connections. A client without HTTP (qdrant-client's local mode) is given the same JSON as models.
 """
 
 from __future__ import annotations
@@ -19,9 +18,11 @@ from qdrant_client import QdrantClient, models
 from qdrant_client.http import ApiClient
 from qdrant_client.http.exceptions import ResponseHandlingException, UnexpectedResponse
 
-Json = dict[str, Any]
+from domain.settings import IndexSettings
+from index.connection import KEEPALIVE_S, is_loopback
+from index.loopback import SUCCESS, Loopback
 
-SUCCESS = frozenset({200, 201, 202})
+Json = dict[str, Any]
 
 
 class HotCalls(Protocol):
@@ -34,24 +35,70 @@ class HotCalls(Protocol):
     def query(self, collection: str, searches: Sequence[Json]) -> list[list[Json]]:
         """The scored points of each search, in order."""
 
+    def close(self) -> None:
+        """Close connections other than the client's."""
 
-def hot_calls(client: QdrantClient) -> HotCalls:
+
+def hot_calls(client: QdrantClient, settings: IndexSettings) -> HotCalls:
     """The quickest way that this client has."""
     try:
-        return HttpCalls(client.http.client)
+        http = client.http.client
     except NotImplementedError:
         return ModelCalls(client)
+    if http.host.startswith("http:") and is_loopback(http.host):
+        headers = {"User-Agent": http._client.headers["User-Agent"]}
+        key = http._client.headers.get("api-key")
+        if key is not None:
+            headers["api-key"] = key
+        return HttpCalls(
+            Loopback(http.host, headers, timeout_s=settings.timeout_s, keepalive_s=KEEPALIVE_S)
+        )
+    return HttpCalls(ThroughClient(http))
 
 
-class HttpCalls:
-    """JSON bytes over qdrant-client's connections."""
+class Wire(Protocol):
+    """Sends JSON and gives back the content of the answer."""
+
+    def send(self, method: str, path: str, body: bytes) -> bytes:
+        """Raises ResponseHandlingException without an answer, UnexpectedResponse if it is no
+        success."""
+
+    def close(self) -> None:
+        """Close its own connections."""
+
+
+class ThroughClient:
+    """Over qdrant-client's connections, through its middleware."""
 
     def __init__(self, http: ApiClient) -> None:
         self._http = http
-        self._transport = http._client._transport_for_url(httpx.URL(http.host))
-        self._urls: dict[tuple[str, str], httpx.URL] = {}
+        self._urls: dict[str, httpx.URL] = {}
         self._headers = httpx.Headers(http._client.headers)
         self._headers["Content-Type"] = "application/json"
+
+    def send(self, method: str, path: str, body: bytes) -> bytes:
+        request = httpx.Request(method, self._url(path), headers=self._headers, content=body)
+        answer: httpx.Response = self._http.middleware(request, self._http.send_inner)
+        if answer.status_code not in SUCCESS:
+            raise UnexpectedResponse.for_response(answer)
+        return answer.content
+
+    def close(self) -> None:
+        """Nothing: the client closes them."""
+
+    def _url(self, path: str) -> httpx.URL:
+        """Parsing a URL and merging it with the client's takes as long as printing the body."""
+        found = self._urls.get(path)
+        if found is None:
+            found = self._urls[path] = httpx.URL(self._http.host.rstrip("/") + path)
+        return found
+
+
+class HttpCalls:
+    """JSON bytes over a wire."""
+
+    def __init__(self, wire: Wire) -> None:
+        self._wire = wire
 
     def upsert(self, collection: str, body: Json) -> None:
         self._send("PUT", "/points?wait=true", collection, body)
@@ -62,37 +109,19 @@ class HttpCalls:
         answers = self._send("POST", "/points/query/batch", collection, {"searches": searches})
         return [answer["points"] for answer in answers]
 
+    def close(self) -> None:
+        self._wire.close()
+
     def _send(self, method: str, path: str, collection: str, body: Json) -> Any:
-        request = httpx.Request(
+        content = self._wire.send(
             method,
-            self._url(path, collection),
-            headers=self._headers,
-            content=orjson.dumps(body, option=orjson.OPT_SERIALIZE_NUMPY),
+            f"/collections/{quote(collection, safe='')}{path}",
+            orjson.dumps(body, option=orjson.OPT_SERIALIZE_NUMPY),
         )
-        response = self._http.middleware(request, self._exchange)
-        if response.status_code not in SUCCESS:
-            raise UnexpectedResponse.for_response(response)
-        answer = orjson.loads(response.content)
+        answer = orjson.loads(content)
         if not isinstance(answer, dict) or "result" not in answer:
             raise ResponseHandlingException(ValueError(f"no result in {answer}"))
         return answer["result"]
-
-    def _exchange(self, request: httpx.Request) -> httpx.Response:
-        try:
-            response = self._transport.handle_request(request)
-            response.read()
-        except httpx.HTTPError as error:
-            raise ResponseHandlingException(error) from error
-        return response
-
-    def _url(self, path: str, collection: str) -> httpx.URL:
-        """Parsing a URL and merging it with the client's takes as long as printing the body."""
-        found = self._urls.get((path, collection))
-        if found is None:
-            host = self._http.host.rstrip("/")
-            found = httpx.URL(f"{host}/collections/{quote(collection, safe='')}{path}")
-            self._urls[path, collection] = found
-        return found
 
 
 class ModelCalls:
@@ -117,3 +146,6 @@ class ModelCalls:
         ]
         answers = self._client.query_batch_points(collection, requests)
         return [[point.model_dump() for point in answer.points] for answer in answers]
+
+    def close(self) -> None:
+        """Nothing: the client closes its own."""

@@ -54,7 +54,7 @@ class ItemIndex:
         self._client = client
         self._settings = settings
         self._url = url
-        self._hot = hot_calls(client)
+        self._hot = hot_calls(client, settings)
         self._attributes = Attributes(client)
         self._dims: dict[str, dict[str, int]] = {}
         self._sizes = Sizes(client)
@@ -67,6 +67,7 @@ class ItemIndex:
 
     def close(self) -> None:
         """Close the connections."""
+        self._hot.close()
         self._client.close()
 
     def ping(self) -> None:

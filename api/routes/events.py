@@ -10,11 +10,12 @@ from api.accepting import many_answer, receipts_of
 from api.auth import WRITE
 from api.openapi import body, problem_answers, ref
 from api.problems import ProblemError, invalid_fields
+from api.routes.direct import DirectRoute
 from api.schemas import EventsAnswer
 from api.state import parts_of
 from api.wire import read_json
 
-router = APIRouter(tags=["publish"], dependencies=WRITE)
+router = APIRouter(tags=["publish"], dependencies=WRITE, route_class=DirectRoute)
 
 ITEM_EVENT = {
     "type": "item.created",

@@ -6,11 +6,12 @@ from fastapi import APIRouter, Request, Response
 
 from api.auth import READ
 from api.openapi import body, problem_answers, ref
+from api.routes.direct import DirectRoute
 from api.schemas import OnboardingAnswer, OnboardingRequest
 from api.state import parts_of
 from api.wire import answer, check_limit, read_json, validated
 
-router = APIRouter(tags=["ask"], dependencies=READ)
+router = APIRouter(tags=["ask"], dependencies=READ, route_class=DirectRoute)
 
 REPLIES = [{"item": "film-1", "liked": True}, {"item": "film-7", "liked": None}]
 
