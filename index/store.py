@@ -1,4 +1,4 @@
-"""The item store: item vectors in Qdrant, embedded or not, through qdrant-client only.
+"""The item store: item vectors in Qdrant, embedded or not, through Qdrant's REST API only.
 
 Every write carries its version and is a compare-and-set inside the store, so writers may
 repeat, race and arrive in any order: the newest version stands.
