@@ -27,7 +27,8 @@ from benchmarks.report import Figure
 from benchmarks.system import environment, running, wait_indexed
 from domain.settings import Settings
 from domain.vectors import RANK
-from index import ItemIndex, ItemPoint
+from index import ItemIndex, ItemPoint, Search
+from index.searches import search_body
 
 SLICE = 500
 QUERIES = 100
@@ -147,18 +148,11 @@ def _compare(
         raise RuntimeError(f"{len(answer.results)} results instead of {LIMIT}")
     dim = index.dims(collection)[RANK]
     query = np.random.default_rng(8).standard_normal(dim).astype(np.float32)
-    exact = models.SearchParams(exact=setup.exact)
-    asked = orjson.dumps({"profile": PROFILE, "limit": LIMIT, "exact": setup.exact})
-    search = orjson.dumps(
-        {
-            "query": query,
-            "using": RANK,
-            "limit": LIMIT,
-            "params": {"exact": setup.exact},
-            "with_payload": True,
-        },
-        option=orjson.OPT_SERIALIZE_NUMPY,
+    body = search_body(
+        Search(query, LIMIT, exact=setup.exact), {RANK: dim}, settings.index, setup.points
     )
+    search = orjson.dumps(body, option=orjson.OPT_SERIALIZE_NUMPY)
+    asked = orjson.dumps({"profile": PROFILE, "limit": LIMIT, "exact": setup.exact})
     points = f"/collections/{quote(collection, safe='')}/points/query"
     stock = QdrantClient(url=settings.index_url, check_compatibility=False)
     service, store = Plain(settings.api_url), Plain(settings.index_url)
@@ -174,7 +168,7 @@ def _compare(
                     query=query,
                     using=RANK,
                     limit=LIMIT,
-                    search_params=exact,
+                    search_params=models.SearchParams(**body["params"]),
                     timeout=30,
                 ),
             ]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -14,6 +13,7 @@ from qdrant_client.http.exceptions import ResponseHandlingException, UnexpectedR
 from domain.errors import PermanentError, RetryableError
 from index.failures import translated
 from index.loopback import Loopback
+from tests.fixtures.system import free_port
 
 
 class Echo(BaseHTTPRequestHandler):
@@ -128,10 +128,7 @@ def test_no_answer_is_said_so_and_harms_no_later_call(url: str, path: str, reaso
 
 
 def test_where_nobody_listens_the_remedy_names_the_setting() -> None:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    wire = wire_to(f"http://127.0.0.1:{port}")
+    wire = wire_to(f"http://127.0.0.1:{free_port()}")
     with pytest.raises(ResponseHandlingException):
         wire.send("POST", "/echo", b"{}")
     with pytest.raises(RetryableError) as failed, translated("the URL"):
