@@ -134,7 +134,7 @@ class _Fold:
                 else first.statistics.damped(self.rest, recipe.alpha)
             )
             known = stacked(made.layout, self.prior, self.rest.items.shape[1])
-            gram = item_gram(self.rest.items[made.damping > 0])
+            gram = item_gram(self.rest.items, recipe.weights(self.rest.popularity()))
             self._sums[recipe.alpha] = Sums(made, gram, known)
         return self._sums[recipe.alpha]
 

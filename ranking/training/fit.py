@@ -85,7 +85,7 @@ def fit_projection(
     recipe = replace(setting.recipe, k0=data.k0)
     setting = replace(setting, recipe=recipe)
     statistics = Statistics.of(data, recipe)
-    gram = item_gram(data.items[statistics.damping > 0])
+    gram = item_gram(data.items, recipe.weights(data.popularity()))
     matrices = solve(data.blocks, statistics, gram, prior, setting.ridge)
     return Fitted(matrices, setting, scores, statistics, gram)
 
