@@ -102,7 +102,7 @@ class Trial:
 
     Attributes:
         scores: of users that were trained on.
-        overall: all candidates but those with 1 <= N <= 10.
+        overall: all candidates.
         young: {N: those of that N}.
         newcomers: {n: scores and question} of users left out, of whom n items are known, and for
             whom the candidates that were not made young are ranked.
@@ -197,10 +197,7 @@ def run_trial(
     history = csr_matrix(kept[users])
     relevant = hidden[users][:, candidates].toarray() > 0
     known = history[:, candidates].toarray() > 0
-    # A counts who did not take an item against it, as soon as anybody took it: of an item that is
-    # made to look as if 3 did, content says too little among all others.
-    settled = np.flatnonzero(revealed[candidates] <= 0)
-    overall = _question(settled, relevant, known)
+    overall = _question(np.arange(len(candidates)), relevant, known)
     if overall is None:
         return None
     young = {}
