@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from pydantic import BaseModel, SecretStr
 
-from api.cli.output import CODE_DIFFERS, AsJson, console, print_json, table
+from api.cli.output import (
+    CODE_DIFFERS,
+    AsJson,
+    console,
+    print_json,
+    table,
+    without_password,
+)
 from domain.settings import Settings, settings, variable_names
 
 if TYPE_CHECKING:
@@ -94,9 +101,10 @@ def config(as_json: AsJson = False) -> None:
     if as_json:
         print_json(rows)
     else:
-        table(None, ["setting", "value", "what it is"], [tuple(row.values()) for row in rows])
-        console.print(f"ledger {_without_password(current.catalog_url)}", markup=False)
-        console.print(f"broker {_without_password(current.broker_url)}", markup=False)
+        found = [tuple(row.values()) for row in rows]
+        table(None, ["setting", "value", "what it is"], found, whole=1)
+        console.print(f"ledger {without_password(current.catalog_url)}", markup=False)
+        console.print(f"broker {without_password(current.broker_url)}", markup=False)
         console.print(f"index  {current.index_url}", markup=False)
 
 
@@ -119,12 +127,6 @@ def _shown(value: Any) -> str:
     if isinstance(value, list):
         return "[" + ", ".join(_shown(one) for one in value) + "]"
     return "" if value is None else str(value)
-
-
-def _without_password(url: str) -> str:
-    from sqlalchemy.engine import make_url
-
-    return make_url(url).render_as_string(hide_password=True)
 
 
 def register(app: typer.Typer) -> None:
