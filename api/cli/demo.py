@@ -15,7 +15,7 @@ import typer
 
 from api.cli.output import client, console, show_ranking
 from api.cli.processes import print_addresses
-from api.cli.publish import publish_file, show_summary
+from api.cli.publish import publish_lines, read_lines, show_summary
 from api.client import FirstlightClient
 from domain.errors import FirstlightError, RejectedError, RetryableError
 from domain.settings import settings
@@ -39,7 +39,8 @@ def demo(
     with _system() as started, client() as api:
         _wait_ready(api, started)
         console.rule("1. publish the sample catalogue", align="left")
-        show_summary(publish_file(api, catalog / "items.jsonl", wait=True, timeout_s=600.0))
+        events = list(read_lines(catalog / "items.jsonl"))
+        show_summary(publish_lines(api, events, catalog, wait=True, timeout_s=600.0))
         _wait_fitted(api)
         console.rule("2. recommend to new users, each known by one sentence", align="left")
         for profile in profiles[:NEW_USERS]:
