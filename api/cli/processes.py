@@ -13,6 +13,9 @@ from domain.errors import FirstlightError
 from domain.log import configure_logging
 from domain.settings import Settings, settings
 
+UP = "Firstlight is up; Ctrl-C ends it"
+"""The last line of a start."""
+
 
 def addresses(current: Settings, *, flower: bool = False) -> list[tuple[str, str]]:
     """What a person may open or point a client at."""
@@ -52,9 +55,9 @@ def up(
         console.print(f"{service.name:10} ready after {seconds:.1f} s")
 
     def ready() -> None:
-        console.print("Firstlight is up; Ctrl-C ends it")
         print_addresses(current, flower=flower)
         console.print(check_exposure(current.api))
+        console.print(UP)
 
     def failed(error: FirstlightError) -> None:
         problem.append(error)
