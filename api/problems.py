@@ -19,7 +19,7 @@ from domain.errors import (
     RejectedError,
     RetryableError,
 )
-from domain.events import FieldProblem, problems_of
+from domain.events import REMEDIES, FieldProblem, problems_of
 from domain.log import logger
 
 log = logger(__name__)
@@ -46,19 +46,6 @@ BY_STATUS = {
     404: "not-found",
     405: "method",
     413: "too-large",
-}
-REMEDIES = {
-    "missing": "add it",
-    "extra_forbidden": "remove it or correct its name",
-    "string_type": "send a text",
-    "string_too_short": "send at least one character",
-    "string_too_long": "shorten it",
-    "int_type": "send a whole number",
-    "bool_type": "send true or false",
-    "list_type": "send a list",
-    "dict_type": "send an object",
-    "too_long": "send fewer",
-    "finite_number": "NaN and infinity are not allowed",
 }
 NAMED = re.compile(r"([a-z_]+): (.+)", re.DOTALL)
 FIX_IT = "correct it and send it again"
@@ -88,10 +75,8 @@ def from_field_problem(problem: FieldProblem, prefix: str = "") -> dict[str, str
 def errors_of(error: ValidationError) -> list[dict[str, str]]:
     """Every problem of a request, with a remedy."""
     found = []
-    for problem, entry in zip(problems_of(error), error.errors(include_url=False), strict=True):
+    for problem in problems_of(error):
         one = from_field_problem(replace(problem, field=problem.field.removeprefix("event")))
-        if one["remedy"] == FIX_IT:
-            one["remedy"] = REMEDIES.get(entry["type"], FIX_IT)
         one["field"] = one["field"] or "body"
         found.append(one)
     return found
@@ -204,7 +189,8 @@ async def _on_query(request: Request, error: Exception) -> Response:
     for entry in error.errors():
         where = [str(part) for part in entry["loc"][1:]] or [str(entry["loc"][0])]
         message, _, remedy = str(entry["msg"]).removeprefix("Value error, ").partition("; ")
-        errors.append(field_error(".".join(where), message, remedy or FIX_IT))
+        remedy = remedy or REMEDIES.get(entry["type"], FIX_IT)
+        errors.append(field_error(".".join(where), message, remedy))
     return respond(request, invalid_fields(errors))
 
 

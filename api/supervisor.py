@@ -7,6 +7,7 @@ production: the same worker, API and index protocol, behind other URLs.
 
 from __future__ import annotations
 
+import importlib.util
 import logging
 import os
 import signal
@@ -23,7 +24,9 @@ from typing import Any
 import httpx
 import redis
 
+from api.auth import check_exposure
 from domain.errors import FirstlightError, RejectedError, RetryableError
+from domain.locks import alone_at_once
 from domain.settings import Settings
 from workers import valkey
 
@@ -70,8 +73,23 @@ class Plan:
     def __post_init__(self) -> None:
         self.services = list(_services(self.settings, self.workers, self.flower))
 
-    def check_ports(self) -> None:
-        """Raise RejectedError naming the first port that is taken and the setting that moves it."""
+    def check(self) -> None:
+        """What would end one part again and again ends the start at once.
+
+        Raises:
+            RejectedError: the API could be reached by others without a key, Flower is not
+                installed, or a port is taken; it names the setting that is to be changed.
+        """
+        check_exposure(self.settings.api)
+        if self.flower and importlib.util.find_spec("flower") is None:
+            raise RejectedError(
+                "Flower is not installed",
+                field="--flower",
+                remedy="pip install 'firstlight[monitoring]'",
+            )
+        self._check_ports()
+
+    def _check_ports(self) -> None:
         for service in self.services:
             if service.port is None:
                 continue
@@ -200,7 +218,7 @@ class Supervisor:
     def __init__(self, plan: Plan) -> None:
         from circus import get_arbiter
 
-        plan.check_ports()
+        plan.check()
         self.plan = plan
         self._restarts: Counter[str] = Counter()
         run = plan.settings.folder("run")
@@ -241,7 +259,28 @@ class Supervisor:
         on_restart: Callable[[str, int], None],
         timeout_s: float = 180.0,
     ) -> None:
-        """Start everything and block. The callbacks run in a thread of their own."""
+        """Start everything and block. The callbacks run in a thread of their own.
+
+        Raises:
+            RejectedError: this data directory is in use by another supervisor.
+        """
+        with alone_at_once(self.plan.settings.folder("run") / "up.lock") as mine:
+            if not mine:
+                raise RejectedError(
+                    f"another `firstlight up` runs in {self.plan.settings.data_dir}",
+                    field="FIRSTLIGHT_DATA_DIR",
+                    remedy="stop it, or choose another directory",
+                )
+            self._run(ready, failed, on_service, on_restart, timeout_s)
+
+    def _run(
+        self,
+        ready: Callable[[], None],
+        failed: Callable[[FirstlightError], None],
+        on_service: Callable[[Service, float], None],
+        on_restart: Callable[[str, int], None],
+        timeout_s: float,
+    ) -> None:
         stopping = threading.Event()
 
         def watch() -> None:

@@ -111,8 +111,29 @@ class BadEvent:
     problems: tuple[FieldProblem, ...]
 
 
+REMEDIES = {
+    "missing": "add it",
+    "string_type": "send a text",
+    "string_too_short": "send at least one character",
+    "string_too_long": "shorten it",
+    "int_type": "send a whole number",
+    "int_from_float": "send a whole number",
+    "int_parsing": "send a whole number",
+    "float_type": "send a number",
+    "bool_type": "send true or false",
+    "list_type": "send a list",
+    "dict_type": "send an object",
+    "too_long": "send fewer",
+    "finite_number": "NaN and infinity are not allowed",
+}
+"""By pydantic's kind of problem, where its message says only what is wrong."""
+
+
 def problems_of(error: ValidationError) -> tuple[FieldProblem, ...]:
-    """Every problem of a validation error as (field, message), the event type left out."""
+    """Every problem of a validation error as (field, message), the event type left out.
+
+    A message is what is wrong, and behind a semicolon what to do, where that is known.
+    """
     found = []
     for entry in error.errors(include_url=False, include_context=False):
         where = [str(part) for part in entry["loc"] if str(part) not in EVENT_TYPES]
@@ -125,6 +146,10 @@ def problems_of(error: ValidationError) -> tuple[FieldProblem, ...]:
             where, message = ["type"], f"missing; use one of {', '.join(EVENT_TYPES)}"
         elif entry["type"] == "string_unicode":
             message = "contains a lone surrogate; send valid Unicode"
+        elif entry["type"] in ("model_type", "model_attributes_type"):
+            message = "not a JSON object; send an object"
+        elif entry["type"] in REMEDIES:
+            message = f"{message}; {REMEDIES[entry['type']]}"
         found.append(FieldProblem(".".join(where) or "event", message))
     return tuple(found)
 

@@ -105,6 +105,5 @@ def check_scalar(value: object) -> Scalar:
             raise ValueError("NaN and infinity are not allowed; leave the attribute out")
         return value
     raise ValueError(
-        "an attribute is text, a number, true/false, or a list of those;"
-        f" {type(value).__name__} is not"
+        "not an attribute's value; send a text, a number, true/false, or a list of those"
     )

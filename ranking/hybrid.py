@@ -15,7 +15,6 @@ from ranking.collaborative import Collaborative, Taken
 from ranking.graph.term import GraphTerm
 from ranking.layout import FusionLike
 from ranking.moments import TINY, Moments
-from ranking.newcomers import SETTLED
 from ranking.projection import Projection, prior
 from ranking.query import Query
 from ranking.rows import Rows
@@ -25,17 +24,22 @@ from ranking.user import UserVector
 ITEMS = "items"
 COUNTS, FACTORS, USERS = "counts", "factors", "users"
 
+NEW = 7.0
+"""Items known of a user at which half of what the gate adds for newcomers is gone; the rest goes
+within a few items more."""
+
 
 @dataclass(frozen=True, slots=True)
 class Gate:
     """How far an item's own interactions are trusted (SCIENCE section 1).
 
         g_i = N_i / (N_i + k),  w_i = (1 - g_i) + g_i a,
-        kappa_u = kappa (1 + l / (1 + (n_u / SETTLED)^4)),
+        kappa_u = kappa (1 + l / (1 + (n_u / NEW)^8)),
         s(u, i) = w_i z_u(content) + kappa_u g_i z_u(CF)
 
-    n_u is how many items with factors are known of the user. What one sentence or one item says of
-    the content somebody wants is vague; what most people take is known better, and l says how much.
+    n_u is how many items with factors are known of the user. What a sentence or three items say of
+    the content somebody wants is vague, what people like them take is known better: l says by how
+    much.
 
     Attributes:
         k: interactions at which half is trusted; > 0.
@@ -57,7 +61,7 @@ class Gate:
     def kappas(self, known: ArrayLike) -> NDArray[np.float64]:
         """kappa_u of users of whom so many items are known, [n] float64."""
         number = np.asarray(known, dtype=np.float64)
-        return self.kappa * (1.0 + self.newcomer / (1.0 + (number / SETTLED) ** 4))
+        return self.kappa * (1.0 + self.newcomer / (1.0 + (number / NEW) ** 8))
 
     def counts(self, gates: ArrayLike) -> NDArray[np.float64]:
         """The numbers of users behind gates, [n] float64: N = k g / (1 - g)."""

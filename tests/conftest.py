@@ -1,5 +1,7 @@
 """Fixtures shared by all tests; each lives in tests/fixtures beside what it starts."""
 
+from hypothesis import HealthCheck, settings
+
 pytest_plugins: list[str] = [
     "tests.fixtures.postgres",
     "tests.fixtures.datasets",
@@ -15,3 +17,7 @@ pytest_plugins: list[str] = [
     "tests.fixtures.service",
     "tests.fixtures.system",
 ]
+
+# A property holds or not; how fast a busy machine shows it is no part of it.
+settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("untimed")

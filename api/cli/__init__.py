@@ -1,8 +1,4 @@
-"""The `firstlight` command.
-
-Exit codes: 0 done; 1 done, but something failed or differs (rejected events, dead items,
-differences found); 2 wrong usage, setting or request; 3 a service did not answer, try later.
-"""
+"""The `firstlight` command. An expected error is one line and an exit code that says its kind."""
 
 from __future__ import annotations
 
@@ -29,7 +25,11 @@ from domain.log import configure_logging
 
 app = typer.Typer(
     name="firstlight",
-    help="Recommends what nobody has clicked yet: item events in, ranked cold items out.",
+    help="""Recommends what nobody has clicked yet: item events in, ranked cold items out.
+
+    Exit codes: 0 done; 1 done, but something failed or differs (rejected events, dead items,
+    differences found); 2 wrong usage, setting or request; 3 a service did not answer, try later.
+    """,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,15 +16,15 @@ import orjson
 import typer
 
 from api.cli.output import client, console, show_ranking
-from api.cli.processes import print_addresses
-from api.cli.publish import publish_file, show_summary
+from api.cli.processes import UP, print_addresses
+from api.cli.publish import publish_lines, read_lines, show_summary
 from api.client import FirstlightClient
 from domain.errors import FirstlightError, RejectedError, RetryableError
 from domain.settings import settings
 
 CATALOG = Path(__file__).parents[2] / "examples" / "catalog"
 START_TIMEOUT_S = 300.0
-FIT_TIMEOUT_S = 60.0
+FIT_TIMEOUT_S = 180.0
 NEW_USERS = 3
 
 
@@ -39,7 +41,8 @@ def demo(
     with _system() as started, client() as api:
         _wait_ready(api, started)
         console.rule("1. publish the sample catalogue", align="left")
-        show_summary(publish_file(api, catalog / "items.jsonl", wait=True, timeout_s=600.0))
+        events = list(read_lines(catalog / "items.jsonl"))
+        show_summary(publish_lines(api, events, catalog, wait=True, timeout_s=600.0))
         _wait_fitted(api)
         console.rule("2. recommend to new users, each known by one sentence", align="left")
         for profile in profiles[:NEW_USERS]:
@@ -67,8 +70,37 @@ def _read_profiles(catalog: Path) -> list[dict[str, Any]]:
     return [orjson.loads(line) for line in lines if line.strip()]
 
 
+@dataclass
+class Started:
+    """`firstlight up` as a child, whose lines go through our console.
+
+    Two processes that write to one terminal would write into each other's progress bars.
+    """
+
+    process: subprocess.Popen[str]
+    up: threading.Event = field(default_factory=threading.Event)
+    relay: threading.Thread = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.relay = threading.Thread(target=self._relay, daemon=True)
+        self.relay.start()
+
+    def _relay(self) -> None:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            console.print(line.rstrip("\n"), markup=False, soft_wrap=True)
+            if line.startswith(UP):
+                self.up.set()
+
+    def end(self) -> None:
+        """Stop it and show what it still says."""
+        self.process.terminate()
+        self.process.wait(timeout=60)
+        self.relay.join(timeout=10)
+
+
 @contextmanager
-def _system() -> Iterator[subprocess.Popen[bytes] | None]:
+def _system() -> Iterator[Started | None]:
     """`firstlight up` as a child, unless it already answers."""
     with client(timeout_s=2.0) as api:
         try:
@@ -79,25 +111,27 @@ def _system() -> Iterator[subprocess.Popen[bytes] | None]:
             console.print(f"using the Firstlight that answers at {settings().api_url}")
             yield None
             return
-    console.print("starting Firstlight ...")
+    console.print("starting Firstlight; loading its models takes a moment")
     command = [sys.executable, "-m", "api.tether", "TERM", sys.executable, "-m", "api.cli", "up"]
-    child = subprocess.Popen(command)  # noqa: S603 - our own command
+    started = Started(
+        subprocess.Popen(command, stdout=subprocess.PIPE, text=True)  # noqa: S603 - our own
+    )
     try:
-        yield child
+        yield started
     finally:
-        child.terminate()
-        child.wait(timeout=60)
+        started.end()
 
 
-def _wait_ready(api: FirstlightClient, child: subprocess.Popen[bytes] | None) -> None:
+def _wait_ready(api: FirstlightClient, started: Started | None) -> None:
     from workers.celery import app
 
     deadline = time.monotonic() + START_TIMEOUT_S
     while True:
-        if child is not None and child.poll() is not None:
-            raise typer.Exit(child.returncode)
+        if started is not None and started.process.poll() is not None:
+            raise typer.Exit(started.process.returncode)
+        said = started is None or started.up.is_set()
         try:
-            if api.ready().ready and app.control.ping(timeout=1.0, limit=1):
+            if said and api.ready().ready and app.control.ping(timeout=1.0, limit=1):
                 return
         except (FirstlightError, OSError):
             pass
@@ -152,10 +186,10 @@ def _publish_now(api: FirstlightClient, catalog: Path) -> None:
     )
 
 
-def _stay(child: subprocess.Popen[bytes] | None) -> None:
+def _stay(started: Started | None) -> None:
     try:
-        if child is not None:
-            child.wait()
+        if started is not None:
+            started.process.wait()
         else:
             while True:
                 time.sleep(3600)

@@ -175,7 +175,8 @@ def redrive(
     if as_json:
         print_json({"redriven": sent, "not_dead": left})
     else:
-        table(None, ["redriven"], [(item_id,) for item_id in sent[:SHOWN]])
+        if sent:
+            table(None, ["redriven"], [(item_id,) for item_id in sent[:SHOWN]])
         console.print(f"{len(sent)} items sent again")
         for item_id in left:
             errors.print(f"{item_id}: not dead", markup=False)

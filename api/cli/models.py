@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,13 +10,19 @@ import orjson
 import typer
 from pydantic import BaseModel, SecretStr
 
-from api.cli.output import CODE_DIFFERS, AsJson, console, print_json, table
+from api.cli.output import (
+    CODE_DIFFERS,
+    MASK,
+    AsJson,
+    console,
+    print_json,
+    table,
+    without_password,
+)
 from domain.settings import Settings, settings, variable_names
 
 if TYPE_CHECKING:
     from encoders.models import ModelCheck, PackLine
-
-MASK = "****"
 
 
 def models(
@@ -107,7 +112,7 @@ def config(as_json: AsJson = False) -> None:
             ("index", current.index_url),
             ("api", current.api_url),
         ):
-            console.print(f"{name:6} {_without_password(url)}", markup=False, soft_wrap=True)
+            console.print(f"{name:6} {without_password(url)}", markup=False, soft_wrap=True)
 
 
 def _value(current: Settings, group: str, field: str) -> Any:
@@ -130,12 +135,6 @@ def _shown(value: Any) -> str:
     if isinstance(value, list | dict | bool):
         return orjson.dumps(value, default=_shown).decode()
     return "" if value is None else str(value)
-
-
-def _without_password(url: str) -> str:
-    """Of a URL in whatever state: all between the user and the last @, and all parameters."""
-    url = re.sub(r"(?<=://)([^/:@]*):.*@", rf"\1:{MASK}@", url)
-    return re.sub(r"\?.*", f"?{MASK}", url)
 
 
 def register(app: typer.Typer) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
+import orjson
 import typer
 
 from api.cli.output import CODE_DIFFERS, AsJson, client, console, print_json, table
@@ -29,7 +30,9 @@ def status(as_json: AsJson = False) -> None:
     table(None, ["lane", "pending", "messages"], rows)
     console.print(f"oldest pending {answer.oldest_pending_s:.1f} s")
     console.print(f"collection {answer.collection} ({answer.collection_items} items)")
-    console.print(f"fusion {answer.fusion}, projection {answer.projection}, pack {answer.pack}")
+    console.print(f"fusion {answer.fusion}")
+    console.print(f"projection {answer.projection}")
+    console.print(f"model pack {answer.pack}")
     for note in answer.notes:
         console.print(f"note: {note}", markup=False)
 
@@ -45,7 +48,11 @@ def items(
     with client() as api:
         if ids:
             found = [api.item(item_id) for item_id in ids]
-            print_json([item.model_dump(mode="json") for item in found])
+            if as_json:
+                print_json([item.model_dump(mode="json") for item in found])
+            else:
+                for item in found:
+                    _show_item(item)
             return
         _show_items(api.items(state=_state(state), limit=limit, after=after), as_json)
 
@@ -63,6 +70,9 @@ def _show_items(page: ItemsAnswer, as_json: bool) -> None:
     if as_json:
         print_json(page)
         return
+    if not page.items:
+        console.print("none")
+        return
     table(
         None,
         ["item", "version", "state", "lane", "attempts", "latency_s", "reason"],
@@ -73,6 +83,20 @@ def _show_items(page: ItemsAnswer, as_json: bool) -> None:
     )
     if page.next is not None:
         console.print(f"more: --after {page.next}", markup=False)
+
+
+def _show_item(item: ItemAnswer) -> None:
+    """One item in full: its content, how far it has come, what could not be used."""
+    shown = item.model_dump(mode="json", exclude={"item", "failures", "models"})
+    content = item.item.model_dump(mode="json", exclude={"id", "version"}) if item.item else {}
+    used = {f"model of {name}": model for name, model in (item.models or {}).items()}
+    failed = {failure.field: failure.message for failure in item.failures}
+    rows = {**shown, **content, **used, **failed}.items()
+    table(None, ["field", "value"], [(name, _said(value)) for name, value in rows if value], 1)
+
+
+def _said(value: object) -> str:
+    return value if isinstance(value, str) else orjson.dumps(value).decode()
 
 
 def _reason(item: ItemAnswer) -> str:

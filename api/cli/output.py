@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import sys
+import textwrap
 from collections.abc import Iterable, Sequence
 from typing import Annotated, Any
 
@@ -22,10 +24,16 @@ CODE_DIFFERS = 1
 CODE_REJECTED = 2
 CODE_UNAVAILABLE = 3
 
+MASK = "****"
+"""What is shown of a secret."""
+
 SHOWN_PART = 0.0005
 """A smaller part of a score prints as zero and is left out of tables."""
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
+
+RANKING_CHARS = 60
+"""What a ranking's columns before the last take at most."""
 
 console = Console(highlight=False)
 errors = Console(stderr=True, highlight=False)
@@ -63,17 +71,36 @@ def fail(error: FirstlightError) -> None:
     errors.print(f"error: {error}", style="red", markup=False, soft_wrap=True)
 
 
-def table(title: str | None, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """A plain table; numbers are right-aligned."""
+def without_password(url: str) -> str:
+    """Of a URL in whatever state: all between the user and the last @, and all parameters."""
+    url = re.sub(r"(?<=://)([^/:@]*):.*@", rf"\1:{MASK}@", url)
+    return re.sub(r"\?.*", f"?{MASK}", url)
+
+
+def table(
+    title: str | None, columns: Sequence[str], rows: Iterable[Sequence[object]], whole: int = 0
+) -> None:
+    """A plain table; numbers are right-aligned. The first `whole` columns are never folded."""
     cells = [[("" if cell is None else cell) for cell in row] for row in rows]
     drawn = Table(title=title, title_justify="left", box=None, pad_edge=False)
     for position, name in enumerate(columns):
         numbers = bool(cells) and all(isinstance(row[position], int | float) for row in cells)
-        drawn.add_column(name, justify="right" if numbers else "left", overflow="fold")
+        drawn.add_column(
+            name,
+            justify="right" if numbers else "left",
+            overflow="fold",
+            no_wrap=position < whole,
+        )
     for row in cells:
         shown = (f"{cell:.3f}" if isinstance(cell, float) else str(cell) for cell in row)
         drawn.add_row(*map(escape, shown))
     console.print(drawn)
+
+
+def _lines(parts: Sequence[str], chars: int) -> str:
+    """Parts in lines of at most so many characters, none of them broken."""
+    joined = " ".join(part.replace(" ", "\u00a0") for part in parts)
+    return textwrap.fill(joined, max(chars, 1), break_long_words=False).replace("\u00a0", " ")
 
 
 def _short(value: float) -> str:
@@ -88,12 +115,13 @@ def show_ranking(answer: RankedAnswer, title: str | None = None) -> None:
     drawn.add_column("title", no_wrap=True, overflow="ellipsis", max_width=28)
     drawn.add_column("item", no_wrap=True, overflow="ellipsis", max_width=16)
     drawn.add_column("score", justify="right", no_wrap=True, min_width=6)
-    drawn.add_column("because of", no_wrap=True)
+    drawn.add_column("because of", no_wrap=True, min_width=15)
     for result in answer.results:
         parts = sorted(result.parts.items(), key=lambda part: -abs(part[1]))
         shown = [f"{name} {_short(value)}" for name, value in parts if abs(value) >= SHOWN_PART]
         cells = (str(result.rank), result.title, result.id, f"{result.score:.3f}")
-        drawn.add_row(*map(escape, cells), " ".join(shown) or result.reason)
+        because = _lines(shown, console.width - RANKING_CHARS) or result.reason
+        drawn.add_row(*map(escape, cells), because)
     console.print(drawn)
     for result in answer.results:
         if result.explanation is not None:

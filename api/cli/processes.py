@@ -8,20 +8,24 @@ from typing import Annotated
 
 import typer
 
-from api.cli.output import CODE_UNAVAILABLE, console, fail
+from api.cli.output import CODE_UNAVAILABLE, console, fail, without_password
 from domain.errors import FirstlightError
 from domain.log import configure_logging
 from domain.settings import Settings, settings
+
+UP = "Firstlight is up; Ctrl-C ends it"
+"""The last line of a start."""
 
 
 def addresses(current: Settings, *, flower: bool = False) -> list[tuple[str, str]]:
     """What a person may open or point a client at."""
     found = [
+        ("console page", f"{current.api_url}/"),
         ("API", current.api_url),
         ("API reference", f"{current.api_url}/docs"),
         ("metrics", f"{current.api_url}/metrics"),
         ("index (Qdrant REST)", current.index_url),
-        ("broker", f"redis://127.0.0.1:{current.broker.port}/0"),
+        ("broker", without_password(current.broker_url)),
         ("logs", str(current.folder("logs"))),
     ]
     if flower:
@@ -40,6 +44,7 @@ def up(
     flower: Annotated[bool, typer.Option("--flower", help="Start Flower as well.")] = False,
 ) -> None:
     """Run everything on this machine: broker, index, workers, reconciler, API."""
+    from api.auth import check_exposure
     from api.supervisor import Plan, Service, Supervisor
 
     current = settings()
@@ -50,8 +55,9 @@ def up(
         console.print(f"{service.name:10} ready after {seconds:.1f} s")
 
     def ready() -> None:
-        console.print("Firstlight is up; Ctrl-C ends it")
         print_addresses(current, flower=flower)
+        console.print(check_exposure(current.api))
+        console.print(UP)
 
     def failed(error: FirstlightError) -> None:
         problem.append(error)

@@ -114,14 +114,6 @@ def _is_absolute(reference: str) -> bool:
     return reference.startswith(("/", "upload:")) or "://" in reference or reference == ""
 
 
-def publish_file(
-    api: FirstlightClient, path: Path, *, wait: bool, timeout_s: float, show: bool = True
-) -> Summary:
-    """Publish every event of a file; with `wait`, until nothing is pending."""
-    lines = list(read_lines(path))
-    return publish_lines(api, lines, path.parent, wait=wait, timeout_s=timeout_s, show=show)
-
-
 def publish_lines(
     api: FirstlightClient,
     lines: Sequence[Line],
@@ -272,9 +264,12 @@ def publish(
     as_json: AsJson = False,
 ) -> None:
     """Publish the events of a file; relative media paths are uploaded from beside it."""
+    lines = list(read_lines(file))
     with client() as api:
         try:
-            summary = publish_file(api, file, wait=wait, timeout_s=timeout_s, show=not as_json)
+            summary = publish_lines(
+                api, lines, file.parent, wait=wait, timeout_s=timeout_s, show=not as_json
+            )
         except FirstlightError:
             errors.print(
                 "publishing stopped; events already accepted stay accepted,"

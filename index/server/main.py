@@ -32,7 +32,7 @@ never a request that meets a closing one."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command line; returns the exit code."""
+    """The command line; returns the exit code: 2 for a wrong setting, 1 for corrupt files."""
     parser = argparse.ArgumentParser(
         prog="python -m index.server", description="Firstlight's embedded index server."
     )
@@ -60,7 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
     except FirstlightError as error:
         print(f"index server: {error}", file=sys.stderr)  # noqa: T201
-        return 1
+        return 2 if isinstance(error, RejectedError) else 1
     return 0
 
 

@@ -1,12 +1,13 @@
 """The gate between content and collaborative part, chosen on what is hidden from a trial training.
 
-k, a, kappa and l (`ranking.hybrid.Gate`) are those that find what is hidden
+k, a and kappa (`ranking.hybrid.Gate`) are those that find what is hidden
 (`ranking.training.trial`) best, by NDCG@20 in shares of what the better of content and factors
 finds alone. Three kinds of question count the same, so that neither the many warm items nor the
 few young ones are paid for by the others: warm and new items (N = 0) in one ranking; the young
 ones of each N >= 1 among themselves; and users left out as if they were new, with 0, 1, 3 and 5
 items known of them. Shares are multiplied (geometric mean), so that what is lost of one kind and
-won of another compare in per cent, though one kind has much more to win than its parents have.
+won of another compare in per cent, though one kind has much more to win than its parents have. Then
+l, which concerns users of a handful of items alone, is the one that serves the last kind best.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ PARENTS: Mapping[str, Callable[[Scores], Matrix]] = {
     "cf": lambda scores: scores.cf,
 }
 
+START = Gate(10.0, 0.3, 0.5, 1.0)
 SHARPNESS = (1.0, 2.0, 3.0, 5.0, 10.0, 20.0, 50.0)
 WARM = (0.05, 0.1, 0.2, 0.3, 0.45, 0.7, 1.0)
 KAPPA = (0.15, 0.25, 0.35, 0.5, 0.7, 1.0, 1.4, 2.0)
@@ -64,7 +66,7 @@ def _by_number(found: Mapping[int, Mapping[str, float]]) -> dict[str, dict[str, 
 
 
 def tune_gate(trial: Trial | None) -> Tuned:
-    """k, a, kappa and l; the untuned gate where there was too little for a trial."""
+    """The gate; the untuned one where there was too little for a trial."""
     if trial is None:
         return Tuned(Gate())
     parents = {name: _asked(trial, scored) for name, scored in PARENTS.items()}
@@ -75,7 +77,9 @@ def tune_gate(trial: Trial | None) -> Tuned:
             tried[gate] = _asked(trial, lambda one: one.hybrid(gate))
         return tried[gate]
 
-    best = _climbed(Gate(10.0, 0.3, 0.5), lambda gate: _quality(found(gate), parents))
+    best = _climbed(START, lambda gate: _quality(found(gate), parents))
+    if trial.newcomers:
+        best = max(_newcomers(best), key=lambda gate: _mean_log(found(gate).newcomers.values()))
     told = {**parents, "hybrid": found(best)}
     return Tuned(
         best,
@@ -124,6 +128,10 @@ def _quality(found: _Found, parents: Mapping[str, _Found]) -> float:
     return float(np.mean([np.mean(shares) for shares in kinds if shares]))
 
 
+def _mean_log(found: Iterable[float]) -> float:
+    return float(np.mean(np.log([max(one, TINY) for one in found])))
+
+
 def _share(found: float, parents: Iterable[float]) -> float:
     return float(np.log(max(found, TINY) / max(*parents, TINY)))
 
@@ -133,7 +141,7 @@ def _climbed(start: Gate, judged: Callable[[Gate], float]) -> Gate:
     best = start
     while True:
         before = best
-        for axis in (_levels, _warms, _kappas, _sharpnesses, _newcomers):
+        for axis in (_levels, _warms, _kappas, _sharpnesses):
             best = max((best, *axis(best)), key=judged)
         if best == before:
             return best

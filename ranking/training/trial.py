@@ -102,7 +102,7 @@ class Trial:
 
     Attributes:
         scores: of users that were trained on.
-        overall: all candidates.
+        overall: all candidates but those with 1 <= N <= 10.
         young: {N: those of that N}.
         newcomers: {n: scores and question} of users left out, of whom n items are known, and for
             whom the candidates that were not made young are ranked.
@@ -197,7 +197,10 @@ def run_trial(
     history = csr_matrix(kept[users])
     relevant = hidden[users][:, candidates].toarray() > 0
     known = history[:, candidates].toarray() > 0
-    overall = _question(np.arange(len(candidates)), relevant, known)
+    # Of items that are made to look as if few took them, interactions do not tell that they are
+    # new and not unwanted: with them among all others the gate would trust nobody's numbers.
+    settled = np.flatnonzero(revealed[candidates] <= 0)
+    overall = _question(settled, relevant, known)
     if overall is None:
         return None
     young = {}

@@ -106,8 +106,12 @@ def test_status_items_and_dead(published: System) -> None:
     listed = published.json("items", "--state", "indexed", "--limit", "500")
     assert {"owl", "tea", "mug"} <= {item["id"] for item in listed["items"]}
     assert published.json("items", "owl")[0]["models"].keys() == {"text", "image"}
-    published.run("items")
-    published.run("status")
+    shown = published.run("items", "owl")
+    for part in ("A barn owl", "indexed", "upload:", "model of image"):
+        assert part in shown
+    assert published.run("items", "--state", "deleted", "--after", "zzz") == "none\n"
+    assert "mug" in published.run("items")
+    assert "model pack tiny" in published.run("status")
 
 
 def test_a_dead_item_is_listed_and_redriven(published: System, tmp_path: Path) -> None:
@@ -146,7 +150,9 @@ def test_mistakes_are_one_line_with_a_remedy_and_an_exit_code(published: System)
     assert "--in" in published.run("similar", "owl", "--in", "smell", code=2)
     assert "--filter" in published.run("recommend", "x", "--filter", "{", code=2)
     assert "limit" in published.run("recommend", "x", "--limit", "0", code=2)
-    assert "FILE" in published.run("publish", "/no/such/file.jsonl", code=2)
+    said = published.run("publish", "/no/such/file.jsonl", code=2)
+    assert "FILE" in said
+    assert "stopped" not in said, "nothing had begun"
 
 
 def test_an_absent_api_is_named_with_the_remedy(system: System) -> None:

@@ -105,7 +105,7 @@ def test_errors_are_of_the_kind_that_says_what_to_do(system: System) -> None:
             client.recommend(profile="x", limit=0)
     with (
         FirstlightClient("http://127.0.0.1:9") as away,
-        pytest.raises(RetryableError, match="firstlight up"),
+        pytest.raises(RetryableError, match=r"`firstlight up`.*FirstlightClient\(url\)"),
     ):
         away.status()
 

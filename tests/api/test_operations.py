@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
+import re
 import socket
 import threading
 import time
+from pathlib import Path
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
@@ -298,6 +300,15 @@ def test_the_console_page_is_there_and_may_load_nothing_from_elsewhere(shared):
     assert "Firstlight" in answer.text
     assert "http" not in answer.text.replace("http-equiv", "")
     assert "default-src 'none'" in answer.headers["content-security-policy"]
+
+
+def test_the_reference_is_whole_without_a_network(shared):
+    page = shared.client.get("/docs").text
+    assert "://" not in page
+    parts = re.findall(r'(?:src|href)="([^"]+)"', page)
+    assert {Path(part).suffix for part in parts} == {".js", ".css", ".png"}
+    for part in parts:
+        assert shared.client.get(part).status_code == 200
 
 
 def test_the_openapi_document_describes_bodies_examples_and_problems(shared):

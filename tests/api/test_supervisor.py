@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import signal
 import socket
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import psutil
+import pytest
 
+from api.supervisor import Plan
+from domain.errors import RejectedError
+from domain.settings import Settings
 from tests.fixtures.system import System, make_system
 
 
@@ -41,6 +46,34 @@ def test_the_index_and_the_broker_may_be_killed_without_losing_an_item(system: S
         client.put_item({"id": "after-kill", "title": "indexed by the new processes"})
         wait_for(lambda: client.item("after-kill").state == "indexed", 90.0)
     assert "0 differences" in system.run("verify")
+
+
+def test_the_screen_says_where_everything_is_and_who_may_use_it(system: System) -> None:
+    for part in ("console page", f"{system.url}/docs", "logs", "no keys are set"):
+        assert part in system.output
+
+
+def test_a_second_one_in_the_same_data_directory_is_refused(system: System) -> None:
+    other = make_system(system.folder)
+    said = other.run("up", code=2)
+    assert said.startswith("error: FIRSTLIGHT_DATA_DIR: another `firstlight up` runs in")
+    assert "choose another directory" in said
+    assert "0 differences" in system.run("verify")
+
+
+def test_without_keys_it_does_not_begin_to_listen_to_the_world(tmp_path: Path) -> None:
+    made = make_system(tmp_path, FIRSTLIGHT_API_HOST="0.0.0.0")
+    said = made.run("up", code=2)
+    assert said.startswith("error: FIRSTLIGHT_API_HOST")
+    assert "FIRSTLIGHT_API_WRITE_KEYS" in said
+
+
+def test_flower_that_is_not_installed_is_named_with_what_installs_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "flower", None)
+    with pytest.raises(RejectedError, match=r"pip install 'firstlight\[monitoring\]'"):
+        Plan(Settings(data_dir=tmp_path), flower=True).check()
 
 
 def test_every_process_ends_with_up_even_if_it_is_killed(tmp_path: Path) -> None:

@@ -58,8 +58,14 @@ def test_malformed_json_is_told_with_its_place_and_none_of_it_is_taken(
     ("path", "ask", "status", "field", "remedy"),
     [
         ("/v1/recommend", {"user": "nobody"}, 404, "user", "PUT /v1/users/{id}"),
-        ("/v1/recommend", {"liked": ["asked-about", "no-such"]}, 422, "liked.1", ""),
-        ("/v1/similar", {"item": "no-such"}, 404, "item", ""),
+        (
+            "/v1/recommend",
+            {"liked": ["asked-about", "no-such"]},
+            422,
+            "liked.1",
+            "publish it first",
+        ),
+        ("/v1/similar", {"item": "no-such"}, 404, "item", "PUT /v1/items/{id}"),
         *[
             (path, {**ask, "filters": {"colour": "red"}}, 422, "filters.colour", "genre")
             for path, ask in QUESTIONS.items()
@@ -74,7 +80,13 @@ def test_malformed_json_is_told_with_its_place_and_none_of_it_is_taken(
             for path, ask in QUESTIONS.items()
         ],
         *[
-            (path, {**ask, "filters": {"year": {"gte": float("nan")}}}, 422, "filters.year.gte", "")
+            (
+                path,
+                {**ask, "filters": {"year": {"gte": float("nan")}}},
+                422,
+                "filters.year.gte",
+                "NaN",
+            )
             for path, ask in QUESTIONS.items()
         ],
     ],
@@ -104,6 +116,39 @@ def test_a_page_of_none_or_a_million_items_is_refused(counter: Counter, limit: i
     (error,) = problem_of(answer, 422)["errors"]
     assert error["field"] == "limit"
     assert "FIRSTLIGHT_API_MAX_LIMIT" in error["remedy"]
+
+
+@pytest.mark.parametrize(
+    ("event", "field", "remedy"),
+    [
+        (7, "event", "send an object"),
+        (None, "event", "send an object"),
+        ({"type": "item.created"}, "data", "add it"),
+        ({"type": "item.exploded", "data": {}}, "event", "item.created"),
+        ({"type": "item.created", "data": {"id": "x", "title": 7}}, "data.title", "send a text"),
+        (
+            {"type": "item.created", "data": {"id": "x", "attributes": {"size": {"cm": 3}}}},
+            "data.attributes.size",
+            "send a text, a number",
+        ),
+        (
+            {"type": "interaction", "data": {"user": "u", "item": "x", "weight": float("nan")}},
+            "data.weight",
+            "NaN and infinity are not allowed",
+        ),
+    ],
+)
+def test_an_event_that_is_none_is_refused_by_field_and_remedy(
+    counter: Counter, event: Any, field: str, remedy: str
+) -> None:
+    """Alone and among good ones; a neighbour is accepted."""
+    (error,) = problem_of(counter.post("/v1/events", event), 422)["errors"]
+    assert (error["field"], remedy in error["remedy"]) == (field, True)
+    good = {"type": "item.created", "data": {"id": "asked-about", "version": 1, "title": "the sea"}}
+    told = counter.post("/v1/events", [event, good]).json()
+    assert [one["status"] for one in told["results"]] == ["rejected", "duplicate"]
+    (error,) = told["results"][0]["errors"]
+    assert (error["field"], remedy in error["remedy"]) == (field, True)
 
 
 def test_an_interaction_with_an_unknown_user_and_item_is_kept_and_told(counter: Counter) -> None:

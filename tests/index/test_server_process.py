@@ -27,7 +27,7 @@ def test_a_second_server_on_the_same_data_is_told_who_owns_it(
     index_server: IndexServer,
 ) -> None:
     code, said = run("--data-dir", str(index_server.data_dir), "--port", "0")
-    assert code == 1
+    assert code == 2
     assert said.count("\n") == 1
     assert index_server.process is not None
     assert f"process {index_server.process.pid}" in said
@@ -39,7 +39,7 @@ def test_a_port_in_use_is_named_with_the_setting_that_changes_it(
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        assert main(["--data-dir", str(tmp_path), "--port", str(port)]) == 1
+        assert main(["--data-dir", str(tmp_path), "--port", str(port)]) == 2
     said = capsys.readouterr().err
     assert f"127.0.0.1:{port}" in said
     assert "FIRSTLIGHT_INDEX_PORT" in said
@@ -48,7 +48,7 @@ def test_a_port_in_use_is_named_with_the_setting_that_changes_it(
 def test_without_a_key_it_listens_on_loopback_only(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["--data-dir", str(tmp_path), "--host", "0.0.0.0", "--port", "0"]) == 1
+    assert main(["--data-dir", str(tmp_path), "--host", "0.0.0.0", "--port", "0"]) == 2
     said = capsys.readouterr().err
     assert "FIRSTLIGHT_INDEX_API_KEY" in said
     assert not server_main._loopback("192.168.1.4")
@@ -95,7 +95,7 @@ def test_a_stock_client_reaches_it_over_a_unix_socket(
     assert client.get_collections().collections == []
     client.close()
     code, said = run("--data-dir", str(tmp_path / "other"), "--uds", str(path))
-    assert code == 1
+    assert code == 2
     assert "--uds" in said
     assert server.stop() == 0
     assert not path.exists()

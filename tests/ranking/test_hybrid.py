@@ -91,7 +91,7 @@ def explicit(hybrid, user, taken, pi_u, places):
         liked = v @ p
         warm = liked[found >= 0]
         known = 0 if taken is None else taken.count
-        kappa = hybrid.gate.kappa * (1 + hybrid.gate.newcomer / (1 + (known / 10) ** 4))
+        kappa = hybrid.gate.kappa * (1 + hybrid.gate.newcomer / (1 + (known / 7) ** 8))
         score += kappa * g * (liked - warm.mean()) / warm.std()
     if hybrid.graph.beta:
         term = hybrid.graph
