@@ -29,7 +29,6 @@ def file(shop: Shop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     lines = ["user,item", *(f"u{user},i{(user + item) % 40:02}" for user, item in pairs)]
     path = tmp_path / "interactions.csv"
     path.write_text("\n".join([*lines, "u1,nowhere"]))
-    monkeypatch.setattr("api.cli.train.settings", lambda: shop.settings)
     monkeypatch.setattr(runtime, "runtime", lambda: shop.held)
     monkeypatch.setattr(runtime, "close", lambda: None)
     return path
