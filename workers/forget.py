@@ -60,7 +60,6 @@ def forget_users(learning: Learning, users: Sequence[str]) -> ForgottenPart:
         hybrid = learning.hybrids.current(active.fusion, active.space)
         sums = learning.sums_of(hybrid)
         _forget_elsewhere(learning, users, hybrid, active, sums.name if sums else None)
-        learning.kept.remove_own()
         known = [user for user in users if sums is not None and sums.has(user)]
         knows_itself = _began_with_itself(hybrid)
         if sums is None or not (known or knows_itself):

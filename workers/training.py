@@ -89,8 +89,9 @@ def train(
 
     Args:
         file: CSV of interactions, instead of the ledger's.
-        source: what to shrink toward, now and in later trainings; by default what was kept of an
-            earlier one, else the fusion's own prior. With too few interactions it serves as it is.
+        source: what to shrink toward; by default another catalogue's A that was kept of an earlier
+            training, else the fusion's own prior. Another catalogue's is kept from now on, and
+            serves as it is while there are too few interactions.
         whole: learn everything anew, also where an update would do.
 
     Raises:
@@ -141,9 +142,7 @@ class _Whole:
     def run(self, file: Path | None, source: Source | None) -> Trained:
         held, active = self._held, self._active
         kept = self._learning.kept
-        begun = begin_with(
-            held.settings, held.index, active, source or kept.usable(active.encoders)
-        )
+        begun = begin_with(held.settings, held.index, active, source or kept.get(active.encoders))
         first = begun.matrices
         marks = _last_erased(held.catalog)
         ids, content = _items(held, active)
@@ -227,7 +226,7 @@ class _Whole:
         self, made: Hybrid, read: Interactions, report: dict[str, Any], source: Source | None
     ) -> Trained:
         with self._learning.publishing():
-            if source is not None:
+            if source is not None and not source.own:
                 self._learning.kept.keep(source)
             self._learning.hybrids.publish(made, self._active.fusion)
             self._learning.sums.keep_only(made.facts.get("sums"))

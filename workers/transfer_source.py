@@ -138,13 +138,17 @@ def _untrained(path: Path) -> RejectedError:
 
 
 class Kept:
-    """The source that every training begins with, one folder in the data directory."""
+    """The other catalogue's A that every training begins with, one folder in the data directory.
+
+    An A of this very catalogue is not kept: it has learned from the interactions that it would be
+    trained on again, and knows users who may want to be forgotten.
+    """
 
     def __init__(self, artifacts: Path) -> None:
         self._folder = artifacts / "prior"
 
-    def get(self) -> Source | None:
-        """What was kept, or None.
+    def get(self, encoders: str) -> Source | None:
+        """What was kept, or None: also where the encoders that serve are others by now.
 
         Raises:
             RejectedError: it is damaged.
@@ -155,32 +159,24 @@ class Kept:
         folder = folders[-1]
         try:
             facts = json.loads((folder / FACTS_FILE).read_text(encoding="utf-8"))
-            encoders, own = str(facts["encoders"]), bool(facts["own"])
             fusion = Fusion.load(folder / FUSION)
-            return Source(Projection.load(folder, fusion), fusion, encoders, own)
+            found = Projection.load(folder, fusion)
+            source = Source(found, fusion, str(facts["encoders"]), own=False)
         except (OSError, ValueError, KeyError, TypeError, RejectedError) as error:
             raise RejectedError(
                 f"the A to begin with, in {folder}, cannot be read: {error}",
                 field=FIELD,
                 remedy="name it again with --prior, or begin with --prior own",
             ) from error
-
-    def usable(self, encoders: str) -> Source | None:
-        """What was kept, unless the encoders that serve are others by now.
-
-        Raises:
-            RejectedError: it is damaged.
-        """
-        found = self.get()
-        if found is not None and found.encoders != encoders:
-            log.warning(
-                "prior_left_out",
-                version=found.projection.version,
-                reason="other encoders made its vectors",
-                remedy="train with --prior own, or another",
-            )
-            return None
-        return found
+        if source.encoders == encoders:
+            return source
+        log.warning(
+            "prior_left_out",
+            version=found.version,
+            reason="other encoders made its vectors",
+            remedy="train with --prior own, or name another",
+        )
+        return None
 
     def keep(self, source: Source) -> None:
         """From now on this one."""
@@ -190,7 +186,7 @@ class Kept:
         def write(folder: Path) -> None:
             source.projection.save(folder)
             source.fusion.save(folder / FUSION)
-            facts = {"encoders": source.encoders, "own": source.own}
+            facts = {"encoders": source.encoders}
             (folder / FACTS_FILE).write_text(json.dumps(facts), encoding="utf-8")
 
         remove_folder(self._folder / name)
@@ -203,16 +199,6 @@ class Kept:
         """From now on the fusion's own prior."""
         for folder in self._folders():
             remove_folder(folder)
-
-    def remove_own(self) -> None:
-        """The same, where what is kept knows users of this ledger, or cannot be read."""
-        try:
-            found = self.get()
-        except RejectedError:
-            self.remove()
-        else:
-            if found is not None and found.own:
-                self.remove()
 
     def _folders(self) -> list[Path]:
         return oldest_first(path.parent for path in self._folder.glob(f"[!.]*/{FACTS_FILE}"))

@@ -65,6 +65,8 @@ def train(
 
 def _show(done: Trained) -> None:
     how = "learned anew" if done.whole else "what came since was added"
+    if "projection" not in done.report and "prior" in done.report:
+        how = "as it was learned elsewhere"
     console.print(
         f"{done.version} serves: {how}; {done.interactions} interactions of {done.users} users"
         f" with {done.items} items, {done.rewritten} items rewritten"
