@@ -18,7 +18,7 @@ from __future__ import annotations
 import argparse
 import tempfile
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -48,9 +48,9 @@ from ranking.training import (
     stacked,
     user_layout,
 )
-from ranking.transfer import translated, translation
+from ranking.transfer import Translation, translated, translation
 
-KNOWN = (0, 100, 300, 1_000, 3_000, 10_000, 30_000, 100_000)
+KNOWN = (0, 100, 300, 1_000, 3_000, 10_000, 30_000)
 HISTORIES = (0, 5)
 ASKED = 1_000
 METRICS = ("recall@20", "ndcg@20")
@@ -70,7 +70,8 @@ class Catalogues:
         fusion, content: of its films, [n_items, d].
         priors: {name: A0 by part}.
         unshared: [n_items] bool, its films that are not in 100k.
-        explained: share of the films' vectors in the other fusion that L predicts.
+        explained: share of the films' vectors in the other fusion that L tells, by the number of
+            films it is learned from: shrunk toward nothing, and as it is.
     """
 
     target: Dataset
@@ -78,7 +79,7 @@ class Catalogues:
     content: Matrix
     priors: Mapping[str, Matrices]
     unshared: NDArray[np.bool_]
-    explained: float
+    explained: Mapping[int, tuple[float, float]]
 
 
 def catalogues(folder: Path, settings: Settings) -> Catalogues:
@@ -96,9 +97,15 @@ def catalogues(folder: Path, settings: Settings) -> Catalogues:
     raw = there.with_attributes(vectors, [item.attributes for item in second.items])
     known = np.array([bool(one) for one in raw])
     other = there.fuse_many([one for one in raw if one])
-    found = translation(
-        here.blocks, content[known], there.blocks, other, shared=FEATURES, alike=("text",)
-    )
+    lots = np.random.default_rng(0).permutation(len(other))
+
+    def learned(count: int, alike: Sequence[str]) -> Translation:
+        some = lots[:count]
+        return translation(
+            here.blocks, content[known][some], there.blocks, other[some], FEATURES, alike
+        )
+
+    found = learned(len(other), ("text",))
     moved = translated(
         projection(there, trained.matrices), there.blocks, here, found, {"text": texts[known]}
     )
@@ -112,7 +119,10 @@ def catalogues(folder: Path, settings: Settings) -> Catalogues:
         content,
         {OWN: prior(here).matrices, OTHER: moved},
         np.array([item.id not in both for item in second.items]),
-        found.explained,
+        {
+            count: (learned(count, ()).explained, learned(count, ("text",)).explained)
+            for count in (100, 1_000, len(other))
+        },
     )
 
 
@@ -198,10 +208,9 @@ def main() -> None:
     configure_logging("warning")
     settings = load_settings(data_dir=Path(tempfile.gettempdir()) / "firstlight-benchmark")
     both = catalogues(data_folder(), settings)
-    print(
-        f"{both.target.n_items} films, {int((~both.unshared).sum())} of them in 100k as well;"
-        f" {both.explained:.1%} of their vectors there can be told from those here"
-    )
+    print(f"{both.target.n_items} films, {int((~both.unshared).sum())} of them in 100k as well")
+    for count, (alone, told) in both.explained.items():
+        print(f"L from {count} films tells {told:.1%}, without its start {alone:.1%}")
     found: dict[tuple[int, str], list[dict[tuple[int, str, str], float]]] = defaultdict(list)
     for seed in range(given.seeds):
         trial = Trial(both, seed)
