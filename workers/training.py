@@ -141,8 +141,8 @@ class _Whole:
 
     def run(self, file: Path | None, source: Source | None) -> Trained:
         held, active = self._held, self._active
-        kept = self._learning.kept
-        begun = begin_with(held.settings, held.index, active, source or kept.get(active.encoders))
+        begin = source or self._learning.kept.get(active.encoders)
+        begun = begin_with(held.settings, held.index, active, begin)
         first = begun.matrices
         marks = _last_erased(held.catalog)
         ids, content = _items(held, active)
