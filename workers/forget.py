@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from catalog import Catalog
 from domain.errors import RejectedError
 from domain.log import logger
 from domain.settings import Settings
 from index import ItemIndex
-from ranking import Hybrid
+from ranking import Hybrid, prior
 from workers.collection import Active
 from workers.learning import Learning, with_matrices
 
@@ -40,6 +40,8 @@ def forget_user(settings: Settings, index: ItemIndex, user_id: str) -> Forgotten
 
     A is solved again from the sums without the user: equal to a training without them at the
     same item vectors and the same popularity. Hybrids that were kept for going back are removed.
+    Where A was begun with a former A of this catalogue, which knows its users, it begins with the
+    fusion's own prior from now on.
     A user who was not learned from costs a look into one small file.
 
     Raises:
@@ -59,8 +61,12 @@ def forget_users(learning: Learning, users: Sequence[str]) -> ForgottenPart:
         sums = learning.sums_of(hybrid)
         _forget_elsewhere(learning, users, hybrid, active, sums.name if sums else None)
         known = [user for user in users if sums is not None and sums.has(user)]
-        if sums is None or not known:
+        knows_itself = _began_with_itself(hybrid)
+        if sums is None or not (known or knows_itself):
             return ForgottenPart()
+        if knows_itself:
+            sums.begin_with(prior(active.fusion).matrices)
+            hybrid = _begun_anew(hybrid)
         before = sums.totals()
         items = sums.replace(active.fusion.blocks, sums.without(sums.layout(), known))
         after = sums.totals()
@@ -70,6 +76,15 @@ def forget_users(learning: Learning, users: Sequence[str]) -> ForgottenPart:
         learning.touched.add(items)
         log.info("users_forgotten", users=before[0] - after[0], interactions=before[1] - after[1])
         return ForgottenPart(before[1] - after[1], len(items), made.version)
+
+
+def _began_with_itself(hybrid: Hybrid) -> bool:
+    return bool(hybrid.facts.get("report", {}).get("prior", {}).get("own"))
+
+
+def _begun_anew(hybrid: Hybrid) -> Hybrid:
+    report = {name: one for name, one in hybrid.facts["report"].items() if name != "prior"}
+    return replace(hybrid, facts={**hybrid.facts, "report": report})
 
 
 def _forget_elsewhere(

@@ -18,6 +18,7 @@ from workers.collection import Active, opened, registry_of
 from workers.collection_registry import BusyError
 from workers.sums import Sums, SumsStore
 from workers.touched import Touched
+from workers.transfer_source import Kept
 
 
 class Learning:
@@ -32,6 +33,7 @@ class Learning:
         self.hybrids = HybridStore(artifacts / "hybrid")
         self.sums = SumsStore(artifacts / "sums")
         self.touched = Touched(artifacts / "touched")
+        self.kept = Kept(artifacts)
 
     def served(self) -> Active | None:
         """The collection that is served, None before the first. Raises RetryableError."""

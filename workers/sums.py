@@ -166,6 +166,11 @@ class Sums:
         with self._opened() as file, file.writing():
             file.put_marks(marks)
 
+    def begin_with(self, prior: Mapping[str, Matrix]) -> None:
+        """Shrink toward this A0 from the next solution on."""
+        with self._opened() as file, file.writing():
+            file.put_prior(prior)
+
     def without(self, layout: UserLayout, users: Sequence[str]) -> People:
         """These users with nothing at all: what `replace` takes to forget them."""
         empty = csr_matrix(np.zeros((len(users), self.item_count()), dtype=np.float32))

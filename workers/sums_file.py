@@ -174,6 +174,12 @@ class SumsFile:
             )
         }
 
+    def put_prior(self, prior: Mapping[str, Matrix]) -> None:
+        """Replace what A shrinks toward."""
+        self._database.execute("DELETE FROM facts WHERE name LIKE 'prior.%'")
+        for part, matrix in prior.items():
+            self._put(f"prior.{part}", matrix.astype(np.float32).tobytes())
+
     def put_constants(
         self,
         statistics: Statistics,
@@ -190,8 +196,7 @@ class SumsFile:
             self._put(name, json.dumps(value).encode())
         self._put("damping", statistics.damping.astype(np.float32).tobytes())
         self._put("item_gram", gram.astype(np.float64).tobytes())
-        for part, matrix in prior.items():
-            self._put(f"prior.{part}", matrix.astype(np.float32).tobytes())
+        self.put_prior(prior)
 
     def marks(self) -> Watermarks:
         """Up to where the ledger is in it."""

@@ -9,7 +9,7 @@ refresher finishes the points.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,7 +20,7 @@ from catalog import Catalog
 from domain.errors import RejectedError
 from domain.log import logger
 from domain.vectors import RANK, Matrix
-from ranking import Hybrid, Moments, Projection, named, prior, projection
+from ranking import Hybrid, Moments, named, projection
 from ranking.training import (
     LEAST_INTERACTIONS,
     TrainingData,
@@ -34,6 +34,8 @@ from workers.learning import Learning, nothing_served, with_matrices
 from workers.people import profiles_of
 from workers.refresh import Refresher
 from workers.sums import People, Sums, Watermarks
+from workers.transfer import First, begin_with
+from workers.transfer_source import Source
 from workers.weighing import awaits, kept, weighed
 
 if TYPE_CHECKING:
@@ -80,14 +82,16 @@ def train(
     held: Runtime,
     *,
     file: Path | None = None,
-    known: Mapping[str, Matrix] | None = None,
+    source: Source | None = None,
     whole: bool = False,
 ) -> Trained:
     """Learn, publish, and rewrite what changed.
 
     Args:
         file: CSV of interactions, instead of the ledger's.
-        known: A0 to shrink toward, by part; by default the fusion's own prior.
+        source: what to shrink toward; by default another catalogue's A that was kept of an earlier
+            training, else the fusion's own prior. Another catalogue's is kept from now on, and
+            serves as it is while there are too few interactions.
         whole: learn everything anew, also where an update would do.
 
     Raises:
@@ -102,8 +106,8 @@ def train(
             raise nothing_served()
         hybrid = learning.hybrids.current(active.fusion, active.space)
         sums = learning.sums_of(hybrid)
-        if whole or file is not None or known is not None or sums is None:
-            return _Whole(held, learning, active, hybrid).run(file, known)
+        if whole or file is not None or source is not None or sums is None:
+            return _Whole(held, learning, active, hybrid).run(file, source)
         if _outgrown(held, active, hybrid, sums):
             return _Whole(held, learning, active, hybrid).run(None, None)
         return _updated(held, learning, active, sums)
@@ -124,18 +128,6 @@ def is_due(held: Runtime) -> bool:
     return total >= LEAST_INTERACTIONS and (enough or awaits(held, hybrid))
 
 
-def transferred(path: Path, active: Active) -> dict[str, Matrix]:
-    """A that was trained on another catalogue with the same encoders and fusion, as a prior.
-
-    Args:
-        path: the folder of a hybrid or a projection.
-
-    Raises:
-        RejectedError: it cannot be read, or speaks of other vectors.
-    """
-    return dict(Projection.load(path, active.fusion).matrices)
-
-
 class _Whole:
     """Everything learned anew."""
 
@@ -147,14 +139,19 @@ class _Whole:
         self._seconds: dict[str, float] = {}
         self._at = time.perf_counter()
 
-    def run(self, file: Path | None, known: Mapping[str, Matrix] | None) -> Trained:
+    def run(self, file: Path | None, source: Source | None) -> Trained:
         held, active = self._held, self._active
+        begin = source or self._learning.kept.get(active.encoders)
+        begun = begin_with(held.settings, held.index, active, begin)
+        first = begun.matrices
         marks = _last_erased(held.catalog)
         ids, content = _items(held, active)
         rows = {item_id: at for at, item_id in enumerate(ids)}
         read = from_file(file, rows) if file is not None else from_ledger(held.catalog, rows)
         self._stage("read")
         if read.matrix.nnz < LEAST_INTERACTIONS:
+            if begun.serves_alone:
+                return self._as_it_is(begun, content, read, source)
             raise RejectedError(
                 f"{read.matrix.nnz} interactions with indexed items, training needs"
                 f" {LEAST_INTERACTIONS}",
@@ -166,7 +163,6 @@ class _Whole:
         data = TrainingData(
             active.fusion.blocks, content, read.matrix, profiles, settings.profile_weight_k0
         )
-        first = dict(known or prior(active.fusion).matrices)
         fitted = fit_projection(data, first)
         self._stage("projection")
         graph = weighed(held, active, ids, data, first, fitted.setting)
@@ -186,6 +182,7 @@ class _Whole:
         )
         report = {"projection": fitted.report(), "collaborative": learned.report}
         report |= {"graph": graph.report} if graph.report else {}
+        report |= {"prior": dict(begun.report)} if begun.report else {}
         made = named(
             Hybrid(
                 version="",
@@ -207,13 +204,35 @@ class _Whole:
                 },
             )
         )
-        with self._learning.publishing():
-            self._learning.hybrids.publish(made, active.fusion)
-            self._learning.sums.keep_only(name)
-        self._stage("publish")
-        return _finished(
-            held, self._learning, read.left_out.counts(), self._seconds, report, whole=True
+        return self._published(made, read, report, source)
+
+    def _as_it_is(
+        self, begun: First, content: Matrix, read: Interactions, source: Source | None
+    ) -> Trained:
+        """What was transferred serves, as long as there is too little to learn from."""
+        report: dict[str, Any] = {"prior": dict(begun.report)}
+        made = named(
+            Hybrid(
+                version="",
+                projection=projection(self._active.fusion, begun.matrices),
+                space=self._active.space,
+                moments=Moments.of(content),
+                facts={"source": "ledger", "trained_at": time.time(), "report": report},
+            )
         )
+        return self._published(made, read, report, source)
+
+    def _published(
+        self, made: Hybrid, read: Interactions, report: dict[str, Any], source: Source | None
+    ) -> Trained:
+        with self._learning.publishing():
+            if source is not None and not source.own:
+                self._learning.kept.keep(source)
+            self._learning.hybrids.publish(made, self._active.fusion)
+            self._learning.sums.keep_only(made.facts.get("sums"))
+        self._stage("publish")
+        left_out = read.left_out.counts()
+        return _finished(self._held, self._learning, left_out, self._seconds, report, whole=True)
 
     def _stage(self, name: str) -> None:
         now = time.perf_counter()

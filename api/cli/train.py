@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from api.cli.output import AsJson, console, print_json, table
-from domain.errors import RejectedError
-from domain.settings import settings
 
 if TYPE_CHECKING:
-    from domain.vectors import Matrix
-    from workers.runtime import Runtime
     from workers.training import Trained
+
+OWN = "own"
+"""Names the prior of the fusion itself."""
 
 
 def train(
@@ -29,8 +28,9 @@ def train(
     prior: Annotated[
         str | None,
         typer.Option(
-            help="Shrink toward this A instead of the fusion's own: a version on this machine, or"
-            " the folder of one, trained elsewhere with the same encoders and fusion."
+            help="Begin with the A of another catalogue with the same encoders, here and in later"
+            " trainings: its data directory, the folder of one of its hybrids, or a version in"
+            " this data directory. 'own': the fusion's own prior again."
         ),
     ] = None,
     full: Annotated[
@@ -44,13 +44,17 @@ def train(
     beats them; what both are worth is printed.
     """
     from workers import runtime
+    from workers.learning import Learning
     from workers.training import train as learn
+    from workers.transfer_source import source_at
 
     try:
         held = runtime.runtime()
-        known = None if prior is None else _prior(held, prior)
+        if prior == OWN:
+            Learning(held.settings, held.index).kept.remove()
+        source = None if prior in (None, OWN) else source_at(prior, held.settings)
         with console.status("training"):
-            done = learn(held, file=from_files, known=known, whole=full)
+            done = learn(held, file=from_files, source=source, whole=full or prior is not None)
     finally:
         runtime.close()
     if as_json:
@@ -59,29 +63,20 @@ def train(
         _show(done)
 
 
-def _prior(held: Runtime, named: str) -> dict[str, Matrix]:
-    from workers.learning import Learning, nothing_served
-    from workers.training import transferred
-
-    active = Learning(held.settings, held.index).served()
-    if active is None:
-        raise nothing_served()
-    for path in (Path(named), settings().folder("artifacts") / "hybrid" / named):
-        if path.is_dir():
-            return transferred(path, active)
-    raise RejectedError(
-        f"there is no folder and no version {named!r}",
-        field="--prior",
-        remedy="name the folder of a hybrid or projection, or a version under artifacts/hybrid",
-    )
-
-
 def _show(done: Trained) -> None:
     how = "learned anew" if done.whole else "what came since was added"
+    if "projection" not in done.report and "prior" in done.report:
+        how = "as it was learned elsewhere"
     console.print(
         f"{done.version} serves: {how}; {done.interactions} interactions of {done.users} users"
         f" with {done.items} items, {done.rewritten} items rewritten"
     )
+    if begun := done.report.get("prior"):
+        console.print(
+            f"begun with {begun['version']}, translated by {begun['items']} items:"
+            f" {begun['explained']:.0%} of its vectors can be told from this catalogue's",
+            markup=False,
+        )
     table(None, ("stage", "seconds"), list(done.seconds.items()))
     if graph := done.report.get("graph"):
         console.print(f"graph: {graph['told']}", markup=False)

@@ -26,6 +26,10 @@ SELECTION_INTERACTIONS = 2_000_000
 
 USER_RIDGES = (0.1, 0.3, 1.0, 3.0, 10.0, 30.0)
 ITEM_RIDGES = (0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
+LEAST_USERS = 50
+"""With fewer A shrinks toward the prior untried: they are asked about themselves, and what was
+learned of a few people alone always answers them best."""
+
 METRICS = (1.0, 0.0)
 ALPHAS = (0.25, 0.0)
 
@@ -63,7 +67,9 @@ def choose(
             tried[setting] = float(np.mean([fold.judge(setting) for fold in folds]))
         return tried[setting]
 
-    best = max(_kinds(Setting(Recipe(k0=data.k0), START)), key=judged)
+    users = np.count_nonzero(np.diff(data.interactions.indptr))
+    priors = (True, False) if users >= LEAST_USERS else (True,)
+    best = max(_kinds(Setting(Recipe(k0=data.k0), START), priors), key=judged)
     best = max(_ridges(best, USER_RIDGES, ITEM_RIDGES), key=judged)
     best = max(_alphas(best), key=judged)
     for number in range(len(data.blocks) if len(data.blocks) > 1 else 0):
@@ -154,10 +160,10 @@ def _near(grid: Sequence[float], chosen: float) -> Sequence[float]:
     return grid[max(at - 1, 0) : at + 2]
 
 
-def _kinds(base: Setting) -> list[Setting]:
+def _kinds(base: Setting, priors: Sequence[bool]) -> list[Setting]:
     return [
         replace(base, ridge=replace(base.ridge, metric=one, prior=other))
-        for one, other in product(METRICS, (True, False))
+        for one, other in product(METRICS, priors)
     ]
 
 

@@ -1,12 +1,16 @@
 """A from the sums, in closed form; a penalty more costs one factorisation more.
 
-    A = s A0 + D (D G D + l1 tr(DGD)/d I)^-1 D (M - s G A0 H) E (E H E + l2 I)^-1 E,
+    A = s A0 + t D (D G D + l1 tr(DGD)/d I)^-1 D (M - s G A0 H) E (E H E + l2 I)^-1 E,
     H = sum over the items of  h_i c_i c_i^T
 
-(SCIENCE section 2, with D = E = I and h = 1; h: `ranking.training.statistics`). It minimises the
-ridge loss around the prior s A0: without interactions G = M = 0 and A = A0. C carries a constant 1
-in its last column, so that the level of a user's scores is fitted by it and not by the content; it
-is dropped afterwards, for a constant per user ranks nothing.
+(SCIENCE section 2, with D = E = I, t = 1 and h = 1; h: `ranking.training.statistics`). With t = 1
+it minimises the ridge loss around the prior s A0: without interactions G = M = 0 and A = A0. C
+carries a constant 1 in its last column, so that the level of a user's scores is fitted by it and
+not by the content; it is dropped afterwards, for a constant per user ranks nothing.
+
+The loss takes interactions for independent, but those of one user are not: of two people's tastes
+it would make everybody's. t = n / (n + 20), for n users, is how far A leaves the prior for what
+they say; it is 1 where A shrinks toward 0, for then it would change no order.
 
 D and E put the ridge in another *metric*: with c' = E c the same penalty presses on c'. They are
 diagonal, E on the item's side and D on the user's, whose history lies in the same coordinates: a
@@ -31,6 +35,8 @@ from ranking.training.statistics import Statistics
 from ranking.training.users import UserLayout
 
 EPSILON = 1e-12
+PRIOR_USERS = 20
+"""How many users the prior counts as."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +126,7 @@ class Sums:
         return found
 
     def users(self, ridge: Ridge, metric: Double) -> Double:
-        """D (D G D + l1 tr(DGD)/d I)^-1 D (M - s G A0 H) E, [d_u, d + 1]."""
+        """t D (D G D + l1 tr(DGD)/d I)^-1 D (M - s G A0 H) E, [d_u, d + 1]."""
         left, right = self.left(metric), np.append(metric, 1.0)
         gram = self.statistics.gram * left[:, None] * left[None, :]
         cross = self.statistics.cross - self._pull if ridge.prior else self.statistics.cross
@@ -128,7 +134,9 @@ class Sums:
         unit = max(float(np.trace(gram)) / len(gram), EPSILON)
         gram[np.diag_indices_from(gram)] += ridge.users * unit
         found: Double = cho_solve(cho_factor(gram, overwrite_a=True), cross, overwrite_b=True)
-        return found * left[:, None]
+        number = self.statistics.users
+        trust = number / (number + PRIOR_USERS) if ridge.prior else 1.0
+        return found * (trust * left)[:, None]
 
     def items(self, ridge: Ridge, metric: Double, candidates: Double) -> Double:
         """(E H E + l2 I)^-1 E c of some items c, [d + 1, n].

@@ -13,7 +13,9 @@ from typer.testing import CliRunner
 
 from api.cli import app
 from domain.errors import RejectedError
+from tests.fixtures.shop import open_shop
 from workers import runtime
+from workers.training import train
 
 if TYPE_CHECKING:
     from tests.fixtures.shop import Shop
@@ -29,7 +31,6 @@ def file(shop: Shop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     lines = ["user,item", *(f"u{user},i{(user + item) % 40:02}" for user, item in pairs)]
     path = tmp_path / "interactions.csv"
     path.write_text("\n".join([*lines, "u1,nowhere"]))
-    monkeypatch.setattr("api.cli.train.settings", lambda: shop.settings)
     monkeypatch.setattr(runtime, "runtime", lambda: shop.held)
     monkeypatch.setattr(runtime, "close", lambda: None)
     return path
@@ -61,7 +62,27 @@ def test_an_a_that_was_trained_before_may_be_the_prior(file: Path) -> None:
     )
     assert again.exit_code == 0, again.output
     assert json_of(again.stdout)["version"] != version
+    told = json_of(again.stdout)["report"]["prior"]
+    assert told["own"]
+    assert told["explained"] == pytest.approx(1.0, abs=0.01)
     with pytest.raises(RejectedError, match="no folder and no version 'h-none'"):
         CliRunner().invoke(
             app, ["train", "--prior", "h-none"], catch_exceptions=False, standalone_mode=False
         )
+
+
+def test_what_another_shop_learned_is_begun_with_until_own_is_said(
+    file: Path, shop: Shop, tmp_path: Path
+) -> None:
+    other = open_shop(tmp_path / "other", "http://local", "others")
+    other.publish(*ITEMS)
+    train(other.held, file=file)
+    shown = CliRunner().invoke(app, ["train", "--prior", str(tmp_path / "other")])
+    assert shown.exit_code == 0, shown.output
+    output = " ".join(shown.output.split())
+    assert "serves: as it was learned elsewhere; 0 interactions" in output
+    assert "translated by 40 items" in output
+    again = CliRunner().invoke(app, ["train", "--from-files", str(file), "--json"])
+    assert not json_of(again.stdout)["report"]["prior"]["own"]
+    own = CliRunner().invoke(app, ["train", "--from-files", str(file), "--prior", "own", "--json"])
+    assert "prior" not in json_of(own.stdout)["report"]

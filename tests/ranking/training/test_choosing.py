@@ -107,9 +107,19 @@ def test_a_is_the_closed_form_written_out(shrinks: bool) -> None:
     residual = statistics.cross - shrinks * sums.scale * statistics.gram @ known @ gram
     inner = np.linalg.inv(g + 0.7 * np.trace(g) / len(g) * np.eye(len(g)))
     outer = np.linalg.inv(h + 2.0 * np.eye(len(h)))
-    expected = left @ inner @ left @ residual @ right @ outer @ right
+    trust = 150 / 170 if shrinks else 1.0
+    expected = trust * left @ inner @ left @ residual @ right @ outer @ right
     expected += shrinks * sums.scale * known
     np.testing.assert_allclose(sums.solve(ridge, metric), expected[:, :-1], atol=1e-9)
+
+
+def test_a_few_users_do_not_choose_to_do_without_the_prior() -> None:
+    made = data(noise=0)
+    tastes = {"history": np.eye(DIM, dtype=np.float32)}
+    setting, scores = choose(made.of_users(np.arange(4)), tastes)
+    assert setting.ridge.prior
+    assert not any("prior=no" in name for name in scores)
+    assert any("prior=no" in name for name in choose(made, tastes)[1])
 
 
 def test_a_setting_survives_json_and_one_without_scales_is_read() -> None:
