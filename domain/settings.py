@@ -152,7 +152,7 @@ class FusionSettings(Group):
     )
     weights: dict[str, float] = Field(
         default_factory=dict,
-        description='Weight per block as JSON, such as {"text": 1.0, "image": 0.5}; default 1.',
+        description='Weight per block as JSON, such as {"text": 1.0}; defaults in docs/fusion.md.',
     )
 
 
