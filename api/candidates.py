@@ -41,7 +41,7 @@ class Candidates:
 
     @property
     def content(self) -> Matrix:
-        """[n, content] float32, unit length."""
+        """[n, content] float32, the fused vectors."""
         return self.space.content_of(self.vectors)
 
 

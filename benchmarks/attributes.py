@@ -1,9 +1,9 @@
-"""What the attributes block is worth, and its weight: `python -m benchmarks.attributes`.
+"""What attributes and posters are worth, and their weights: `python -m benchmarks.attributes`.
 
 MovieLens-1M from FIRSTLIGHT_TEST_DATA, strict item cold start, the validation half of the cold
-items, full rankings, mean over seeds. Before training: the cosine of fused vectors with the sum of
+items, full rankings, mean over seeds. Before training: the product of fused vectors with the sum of
 a user's. After: the bilinear ridge of SCIENCE section 2 with a bias, at one strength for all. Texts
-are embedded once and cached in the data directory (FIRSTLIGHT_DATA_DIR).
+and posters are embedded once and cached in the data directory (FIRSTLIGHT_DATA_DIR).
 """
 
 from __future__ import annotations
@@ -26,6 +26,9 @@ from evaluation.splits.split import Evaluation, Sparse, Split
 
 SEEDS = (0, 1, 2)
 WEIGHTS = (0.5, 0.7, 1.0, 1.5, 2.0)
+POSTERS = (0.3, 0.5, 0.7, 1.0)
+"""Weights of pictures, beside text and attributes at their defaults."""
+
 PROFILES_RIDGE, ITEMS_RIDGE = 10.0, 0.3
 """l1 (over the mean eigenvalue) and l2 of the bilinear ridge."""
 
@@ -72,7 +75,7 @@ def main(seeds: Sequence[int] = SEEDS) -> None:
         sys.exit(f"no data in {folder}; set FIRSTLIGHT_TEST_DATA")
     settings = load_settings()
     dataset = read_movielens_1m(folder)
-    features = embed(dataset, settings, ["text"], profiles=False)
+    features = embed(dataset, settings, ["text", "image"], profiles=False)
     splits = [item_cold_start(dataset, seed) for seed in seeds]
     rows: list[tuple[str, Sequence[str], dict[str, float]]] = [
         ("text", ["text"], {}),
@@ -81,15 +84,23 @@ def main(seeds: Sequence[int] = SEEDS) -> None:
             (f"text + {weight} attributes", ["text", "attributes"], {"attributes": weight})
             for weight in WEIGHTS
         ),
+        *(
+            (
+                f"text + attributes + {weight} posters",
+                ["text", "image", "attributes"],
+                {"image": weight},
+            )
+            for weight in POSTERS
+        ),
     ]
-    print(f"{'R@20 / NDCG@20':24s} before training   after")
+    print(f"{'R@20 / NDCG@20':34s} before training   after")
     for name, subset, weights in rows:
         weighted = _weighted(settings, weights)
         means = np.mean(
             [quality(s, fuse(dataset, features, subset, s.warm, weighted)[1]) for s in splits],
             axis=0,
         )
-        print(f"{name:24s} {means[0]:.3f} / {means[1]:.3f}    {means[2]:.3f} / {means[3]:.3f}")
+        print(f"{name:34s} {means[0]:.3f} / {means[1]:.3f}    {means[2]:.3f} / {means[3]:.3f}")
 
 
 def _weighted(settings: Settings, weights: dict[str, float]) -> Settings:

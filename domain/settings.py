@@ -158,8 +158,8 @@ class FusionSettings(Group):
     )
     weights: dict[str, Annotated[float, Field(gt=0)]] = Field(
         default_factory=dict,
-        description='Weight per block as JSON, such as {"text": 1.0, "image": 0.5}; default 1,'
-        " attributes 0.7.",
+        description='Weight per block as JSON, such as {"text": 1.0, "audio": 0.5}; defaults in'
+        " docs/fusion.md.",
     )
 
 

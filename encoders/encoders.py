@@ -129,6 +129,11 @@ class Encoders:
         """Length of the raw vectors of text, image and audio; loads nothing."""
         return {part: raw_dim(self._locate(part)) for part in ITEM_PARTS}
 
+    @property
+    def weights(self) -> dict[str, float]:
+        """Of the blocks of text, image and audio, as their models are described."""
+        return {part: getattr(self.pack, part).weight for part in ITEM_PARTS}
+
     def encode_items(self, items: Sequence[ItemInputs]) -> list[EncodedItem]:
         """Each item's vectors and failures, in order; see `encoders.items.encode_items`."""
         return encode_items(

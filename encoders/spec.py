@@ -35,6 +35,7 @@ class ModelSpec:
         max_tokens: window of a text model, special tokens included; None takes the model's own.
         layer: of an audio model: index into its hidden states (0 is the input of the first
             layer, -1 the last output), or "mean" over all of them.
+        weight: of its block in a fused vector, where FIRSTLIGHT_FUSION_WEIGHTS says nothing.
         license: SPDX name of the weights' licence.
         note: one sentence for `firstlight models`.
     """
@@ -48,6 +49,7 @@ class ModelSpec:
     query_prefix: str = ""
     max_tokens: int | None = None
     layer: int | Literal["mean"] = "mean"
+    weight: float = 1.0
     license: str = ""
     note: str = ""
 

@@ -94,6 +94,9 @@ WHEELS = (MINILM, EFFICIENTNET, WHISPER)
 AUDIO_LAYER = 2
 """Of Whisper's hidden states, the one that is pooled; measured in docs/models.md."""
 
+IMAGE_WEIGHT = 0.5
+"""Of pictures beside texts, before anything is trained; measured in docs/fusion.md."""
+
 ABOUT = (
     "Small real models that come with pip, for a first look and for development. Text: English"
     " all-MiniLM-L6-v2. Pictures: an ImageNet classifier joined to MiniLM; it has CLIP's shape but"
@@ -144,6 +147,7 @@ def described(text: str, image: str, audio: str) -> Pack:
             "image",
             "open_clip",
             image,
+            weight=IMAGE_WEIGHT,
             license="Apache-2.0",
             note="EfficientNet-lite0 (ImageNet) joined to MiniLM: CLIP-shaped, not CLIP.",
         ),

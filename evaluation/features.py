@@ -61,12 +61,14 @@ class Features:
         items: {modality: [n_items, raw_dim] float32}; a row of zeros where an item has none.
         profiles: {part: [n_users, d_part] float32}; a row of zeros where a user says nothing.
         models: {modality or part: what made the vectors}, for the report.
+        weights: {modality: what its block counts for} of what encoders made.
         failures: "item ID: reason" of every picture, clip or text that could not be encoded.
     """
 
     items: dict[str, Matrix]
     profiles: dict[str, Matrix] = field(default_factory=dict)
     models: dict[str, str] = field(default_factory=dict)
+    weights: dict[str, float] = field(default_factory=dict)
     failures: tuple[str, ...] = ()
 
     @property
@@ -138,12 +140,14 @@ def embed(
         )
     items = {name: _given(dataset, name) for name in wanted if name in dataset.vectors}
     models = dict.fromkeys(items, "given with the dataset")
+    weights: dict[str, float] = {}
     failures: list[str] = []
     people: dict[str, Matrix] = {}
     encoded = [name for name in wanted if name not in items]
     if encoded:
         encoders = Encoders.load(_patient(settings), parts=frozenset())
         try:
+            weights = {name: encoders.weights[name] for name in encoded}
             for name in encoded:
                 items[name] = _encode_items(dataset, encoders, name, failures, progress)
                 models[name] = _model(getattr(encoders, name))
@@ -159,7 +163,9 @@ def embed(
     for name, matrix in items.items():
         if not present(matrix).any():
             raise RejectedError(f"no item of {dataset.name} has any {name}", field="--features")
-    return Features({name: items[name] for name in wanted}, people, models, tuple(failures))
+    return Features(
+        {name: items[name] for name in wanted}, people, models, weights, tuple(failures)
+    )
 
 
 def _patient(settings: Settings) -> Settings:
@@ -327,8 +333,9 @@ def fuse(
         fit_on: [n_items] bool, the items of the fit: those that are not cold.
 
     Returns:
-        The fusion; [n_items, fusion.dim] float32 of unit norm, a row of zeros where an item has
-        none of the subset; and the raw vectors that were fused, {block: [n_items, raw_dim]}.
+        The fusion; [n_items, fusion.dim] float32 of `Fusion.fuse_many`, a row of zeros where an
+        item has none of the subset; and the raw vectors that were fused,
+        {block: [n_items, raw_dim]}.
     """
     raw = {name: features.items[name] for name in subset if name != ATTRIBUTES}
     there = {name: present(matrix) for name, matrix in raw.items()}
@@ -338,11 +345,12 @@ def fuse(
     ]
     with_attributes = ATTRIBUTES in subset
     rows = [row for row in np.flatnonzero(fit_on) if vectors[row] or with_attributes]
+    weights = {**features.weights, **settings.fusion.weights}
     fusion = Fusion.fit(
         [vectors[row] for row in rows],
         {name: matrix.shape[1] for name, matrix in raw.items()},
         block_dim=settings.fusion.block_dim,
-        weights={name: w for name, w in settings.fusion.weights.items() if name in subset},
+        weights={name: weight for name, weight in weights.items() if name in subset},
         query_samples=_query_samples(features, subset),
         attributes=[dataset.items[row].attributes for row in rows] if with_attributes else None,
     )

@@ -1,9 +1,9 @@
 """Bounds on what one item can make of itself.
 
-Fused vectors have unit length, so no item can be loud; near-duplicates are limited in an answer
-(`ranking/diversity.py`); and the predicted popularity of an item, its bias, counts only so many
-standard deviations above the mean of the catalogue: it is the one direction in which an item that
-is made for it climbs for everybody at once.
+Fused vectors have at most unit length, so no item can be loud; near-duplicates are limited in an
+answer (`ranking/diversity.py`); and the predicted popularity of an item, its bias, counts only so
+many standard deviations above the mean of the catalogue: it is the one direction in which an item
+that is made for it climbs for everybody at once.
 """
 
 from __future__ import annotations

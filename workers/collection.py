@@ -58,15 +58,21 @@ class Collections:
         index: ItemIndex,
         encoders_fingerprint: str,
         dims: Mapping[str, int],
+        weights: Mapping[str, float],
         fusion_store: FusionStore,
     ) -> None:
         """
+        Args:
+            dims: lengths of the raw vectors by modality.
+            weights: of blocks, where the settings say nothing.
+
         Raises:
             RejectedError: a weight that is unknown or not above 0.
         """
+        self.weights = {**weights, **settings.fusion.weights}
         self._alias = settings.index.alias
         self._passthrough = Fusion.passthrough(
-            {**dims, ATTRIBUTES: settings.fusion.block_dim}, settings.fusion.weights
+            {**dims, ATTRIBUTES: settings.fusion.block_dim}, self.weights
         )
         self._index = index
         self._dims = dict(dims)

@@ -84,7 +84,7 @@ def fit_fusion(held: Runtime, dispatch: Dispatch, *, only_first: bool = False) -
             samples,
             held.encoders.dims,
             block_dim=held.settings.fusion.block_dim,
-            weights=held.settings.fusion.weights,
+            weights=collections.weights,
             query_samples=_query_samples(held, titles),
             attributes=attributes,
         )

@@ -98,6 +98,7 @@ def assemble(chosen: Settings, encoders: Encoders) -> Runtime:
         index,
         encoders.fingerprint,
         encoders.dims,
+        encoders.weights,
         FusionStore(chosen.folder("artifacts") / "fusion"),
     )
     composer = Composer(chosen, catalog, index)

@@ -1,4 +1,4 @@
-"""An item's raw modality vectors become one unit vector."""
+"""An item's raw modality vectors become one vector, of unit length where nothing is guessed."""
 
 from __future__ import annotations
 
@@ -31,6 +31,9 @@ _CHUNK = 2048
 _FORMULA = "centre, soft-whiten, unit, weight, impute, unit: 1"
 """Part of every version: a change of the arithmetic is a change of the fusion."""
 
+_GUESSES = "beside blocks of unchanged length: 2"
+"""Part of the version where there are imputations: what follows from them alone."""
+
 
 def collection_fingerprint(encoders_fingerprint: str, fusion_version: str) -> str:
     """12 hex digits that name the vector space of a collection: encoders and fusion."""
@@ -39,7 +42,12 @@ def collection_fingerprint(encoders_fingerprint: str, fusion_version: str) -> st
 
 
 class Fusion:
-    """Centre, soft-whiten, L2-normalise and weight each block, impute, concatenate, L2.
+    """Centre, soft-whiten, L2-normalise and weight each block, impute, concatenate.
+
+    The whole is divided by the root of the sum of squared weights of the blocks that are filled, by
+    a vector or by a guess. So a block that is present has one length in all items that have the
+    same blocks filled, whether a guess stands beside it or the true vector, and a guess shortens
+    the whole by what it is unsure of.
 
     Immutable, safe to share between threads.
 
@@ -166,7 +174,7 @@ class Fusion:
     # ------------------------------------------------------------------ using it
 
     def fuse(self, vectors: Mapping[str, Vector]) -> Vector:
-        """[dim] float32, unit norm; see `fuse_many`."""
+        """[dim] float32; see `fuse_many`."""
         row: Vector = self.fuse_many([vectors])[0]
         return row
 
@@ -180,7 +188,7 @@ class Fusion:
             items: raw vectors {block: [raw_dim] float32}; at least one block each.
 
         Returns:
-            [n, dim] float32, unit norm, finite.
+            [n, dim] float32, finite, never zero; unit norm, or below where a block is imputed.
 
         Raises:
             PermanentError: an item without a vector, of an unknown block, or with a vector of
@@ -223,17 +231,18 @@ class Fusion:
             for name, rows in raw.items()
         }
         count = len(next(iter(units.values())))
-        top = max(self._by_name[name].weight for name in units)
+        guesses = {
+            name: imputation.predict(units)
+            for name, imputation in self._plan(frozenset(units)).items()
+        }
+        filled = {**units, **guesses}
+        top = max(self._by_name[name].weight for name in filled)
+        shares = {name: self._by_name[name].weight / top for name in filled}
+        whole = np.sqrt(sum(share**2 for share in shares.values()))
         joined = np.zeros((count, self.dim))
-        for name, rows in units.items():
+        for name, rows in filled.items():
             block = self._by_name[name]
-            joined[:, block.start : block.stop] = rows * (block.weight / top)
-        for name, imputation in self._plan(frozenset(units)).items():
-            block = self._by_name[name]
-            guess = imputation.predict(units)
-            joined[:, block.start : block.stop] = guess * (block.weight / top)
-        norms: Double = np.sqrt(np.einsum("ij,ij->i", joined, joined))
-        joined /= norms[:, None]
+            joined[:, block.start : block.stop] = rows * (shares[name] / whole)
         return joined
 
     def _plan(self, present: frozenset[str]) -> dict[str, Imputation]:
@@ -295,7 +304,7 @@ class Fusion:
                 digest.update(block.mean.tobytes())
                 digest.update(np.ascontiguousarray(block.projection).tobytes())
         for imputation in self.imputations:
-            digest.update(json.dumps([imputation.target, imputation.sources]).encode())
+            digest.update(json.dumps([_GUESSES, imputation.target, imputation.sources]).encode())
             digest.update(np.ascontiguousarray(imputation.matrix).tobytes())
         if self.attributes is not None:
             digest.update(self.attributes.mapping.digest())

@@ -26,8 +26,9 @@ class Task:
     `split.validation`; `split.test` is the judge's.
 
     Attributes:
-        items: [n_items, d] float32, the fused content vectors c_i of the product, unit norm; a row
-            of zeros where an item has nothing of the features asked for.
+        items: [n_items, d] float32, the fused content vectors c_i of the product, of unit norm or,
+            where a block is imputed, below; a row of zeros where an item has nothing of the
+            features asked for.
         fusion: the fusion that made them, fitted on items that are not cold; None where a run has
             no features at all.
         raw: {modality: [n_items, raw_dim] float32}, before fusion; a row of zeros where absent.

@@ -243,6 +243,18 @@ def test_fingerprint_and_lengths_are_known_without_loading_a_model(
     encoders.close()
 
 
+def test_the_weight_of_a_block_is_its_models_and_no_part_of_the_encoders_fingerprint(
+    tiny_settings: Settings, tiny_models_pack: Pack
+) -> None:
+    pack = replace(tiny_models_pack, image=replace(tiny_models_pack.image, weight=0.5))
+    plain, weighed = Encoders(tiny_settings, tiny_models_pack), Encoders(tiny_settings, pack)
+    assert plain.weights == {"text": 1.0, "image": 1.0, "audio": 1.0}
+    assert weighed.weights == {"text": 1.0, "image": 0.5, "audio": 1.0}
+    assert weighed.fingerprint == plain.fingerprint
+    plain.close()
+    weighed.close()
+
+
 def test_the_fingerprint_follows_what_decides_vectors_and_nothing_else(
     tiny_settings: Settings, tiny_models_pack: Pack, tmp_path: Path
 ) -> None:

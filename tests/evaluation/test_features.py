@@ -54,6 +54,7 @@ def test_texts_and_profiles_are_encoded_by_the_packs_models_and_found_again(
     assert set(first.profiles) == {"text", "profile", "demographics"}
     assert np.array_equal(first.items["text"], again.items["text"])
     assert first.digest == again.digest
+    assert first.weights == {"text": 1.0}
     assert ("text of items", 20, 20) in seen
 
 
@@ -95,6 +96,20 @@ def test_cold_items_are_not_in_the_statistics_of_the_fusion(
     assert not np.allclose(items[:30], changed[:30])
     assert [block.name for block in fusion.blocks] == ["text", "image", "attributes"]
     assert raw["attributes"].shape[0] == planted_dataset.n_items
+
+
+def test_blocks_count_what_their_encoders_say_and_given_vectors_the_default(
+    planted_dataset: Dataset, given: Features, tiny_settings: Settings
+) -> None:
+    warm = np.ones(planted_dataset.n_items, dtype=bool)
+    assert given.weights == {}
+    weak = replace(given, weights={"text": 0.25})
+    fusion, _, _ = fuse(planted_dataset, weak, ("text", "image"), warm, tiny_settings)
+    assert {block.name: block.weight for block in fusion.blocks} == {"text": 0.25, "image": 1.0}
+    told = tiny_settings.fusion.model_copy(update={"weights": {"text": 3.0}})
+    settings = tiny_settings.model_copy(update={"fusion": told})
+    fusion, _, _ = fuse(planted_dataset, weak, ("text", "image"), warm, settings)
+    assert {block.name: block.weight for block in fusion.blocks} == {"text": 3.0, "image": 1.0}
 
 
 def test_an_item_without_any_of_the_subset_has_a_row_of_zeros(
