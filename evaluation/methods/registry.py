@@ -84,6 +84,14 @@ ENTRIES: Mapping[str, Entry] = {
             cold_items=False,
         ),
         Entry(
+            "demographics",
+            f"{_METHODS}.demographics:Demographics",
+            "what people who declare the same take: a ridge regression on their demographics",
+            grid=_grid(strength=(1.0, 10.0, 100.0)),
+            content=False,
+            cold_items=False,
+        ),
+        Entry(
             "raw-cosine",
             f"{_METHODS}.baselines:RawCosine",
             "cosine of raw vectors to the user's history, modalities averaged",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -95,6 +96,19 @@ def test_interactions_beat_popularity_on_warm_items(cold: Task) -> None:
     assert popular > _quality("random", cold, "warm")
     for name in ("ease", "implicit-bpr"):
         assert _quality(name, cold, "warm") > popular, name
+
+
+def test_demographics_find_what_people_of_a_kind_take(newcomers: Task) -> None:
+    asked = newcomers.split.evaluation("k=0")
+    users = asked.users.astype(np.int64)
+    method = _fitted("demographics", newcomers)
+    scores = method.scores(users, asked.history[users])
+    found, popular = (_quality(name, newcomers, "k=0") for name in ("demographics", "popularity"))
+    assert found > popular
+    nothing = replace(newcomers, profiles={})
+    silent = _fitted("demographics", nothing).scores(users, asked.history[users])
+    assert (silent == silent[0]).all()
+    assert not (scores == scores[0]).all()
 
 
 def test_a_collaborative_method_answers_a_user_without_history_by_popularity(
