@@ -36,16 +36,16 @@ class Demographics:
             for user in task.dataset.users
         ]
         hasher = FeatureHasher(_PLACES, input_type="string", alternate_sign=False)
-        rows: Sparse = hasher.transform(declared)
+        rows = csr_matrix(hasher.transform(declared), dtype=np.float32)
         active = np.flatnonzero(task.train.getnnz(axis=1) > 0)
         used = np.flatnonzero(rows[active].getnnz(axis=0))
-        self._rows = csr_matrix(rows[:, used], dtype=np.float64)
-        taken = csr_matrix(task.train[active], dtype=np.float64)
+        self._rows: Sparse = csr_matrix(rows[:, used], dtype=np.float32)
+        taken: Sparse = csr_matrix(task.train[active], dtype=np.float32)
         taken.data[:] = 1.0 / np.sqrt(np.repeat(taken.getnnz(axis=1), taken.getnnz(axis=1)))
         self._mean = np.asarray(taken.sum(axis=0)).ravel() / len(active)
         known = self._rows[active]
         left = (known.T @ known).toarray() + self.strength * np.eye(len(used))
-        right = (known.T @ taken).toarray() - np.outer(known.sum(axis=0), self._mean)
+        right = (known.T @ taken).toarray() - np.outer(np.asarray(known.sum(axis=0)), self._mean)
         self._weights = np.linalg.solve(left, right)
 
     def scores(self, users: NDArray[np.int64], _history: csr_matrix) -> NDArray[np.float32]:
