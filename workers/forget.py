@@ -12,7 +12,7 @@ from domain.settings import Settings
 from index import ItemIndex
 from ranking import Hybrid
 from workers.collection import Active
-from workers.learning import Learning, option_of, with_ridge
+from workers.learning import Learning, option_of, with_matrices
 
 PAGE = 1_000
 
@@ -69,7 +69,7 @@ def forget_users(learning: Learning, users: Sequence[str]) -> ForgottenPart:
         before = sums.totals()
         items = sums.replace(active.fusion.blocks, sums.without(sums.layout(), known))
         after = sums.totals()
-        made = with_ridge(hybrid, active.fusion, sums.solve(active.fusion.blocks))
+        made = with_matrices(hybrid, active.fusion, sums.solve(active.fusion.blocks))
         learning.hybrids.publish(made, active.fusion)
         learning.hybrids.keep_only(made, active.fusion)
         learning.touched.add(items)

@@ -77,7 +77,7 @@ def option_of(hybrid: Hybrid) -> str:
     return str(hybrid.facts.get(OPTION) or "")
 
 
-def with_ridge(hybrid: Hybrid, fusion: Fusion, matrices: dict[str, Matrix]) -> Hybrid:
+def with_matrices(hybrid: Hybrid, fusion: Fusion, matrices: dict[str, Matrix]) -> Hybrid:
     """The same with an A that was solved from its sums.
 
     An option's A cannot be kept as the sums change: it is given up for the ridge's, and the facts

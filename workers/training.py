@@ -37,7 +37,7 @@ from workers.learning import (
     Learning,
     nothing_served,
     option_of,
-    with_ridge,
+    with_matrices,
 )
 from workers.people import profiles_of
 from workers.refresh import Refresher
@@ -252,7 +252,7 @@ def _updated(held: Runtime, learning: Learning, active: Active, sums: Sums) -> T
         made = (
             named(hybrid)
             if option_of(hybrid)
-            else with_ridge(hybrid, active.fusion, sums.solve(active.fusion.blocks))
+            else with_matrices(hybrid, active.fusion, sums.solve(active.fusion.blocks))
         )
         learning.hybrids.publish(made, active.fusion)
     seconds = {"read": read - started, "projection": time.perf_counter() - read}

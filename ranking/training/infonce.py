@@ -120,8 +120,7 @@ def contrast(batch: Batch, a: Matrix, log_scale: float) -> Gradient:
     shares /= len(shares)
     by_scale = float(np.vdot(shares, scores)) * float(scale)
     pulled = shares[:, :1] * batch.wanted + shares[:, 1:] @ batch.others
-    by_a: Matrix = scale * (batch.rows.T @ pulled)
-    return by_a, by_scale
+    return np.asarray(scale * (batch.rows.T @ pulled), dtype=np.float32), by_scale
 
 
 class _Descent:

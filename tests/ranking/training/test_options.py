@@ -41,19 +41,24 @@ def made(taken: np.ndarray, content: np.ndarray) -> TrainingData:
     return TrainingData([block], unit.astype(np.float32), csr_matrix(taken.astype(np.float32)))
 
 
-def dense_taste(users: int = 300, items: int = 160, seed: int = 0) -> TrainingData:
-    """Linear tastes, and far more pairs than there are directions: the ridge has all it needs."""
+def crowd(users: int, items: int, each: int, noise: int = 0, seed: int = 0) -> TrainingData:
+    """Users who take so many of the items near to their taste, by lot; content says what they go
+    by in DIM coordinates, and nothing in the others."""
     rng = np.random.default_rng(seed)
     content = rng.standard_normal((items, DIM))
     content /= np.linalg.norm(content, axis=1, keepdims=True)
     tastes = rng.standard_normal((users, DIM))
-    taken = tastes @ content.T + 0.3 * rng.standard_normal((users, items)) > 0.9
-    return made(taken, content)
+    tastes /= np.linalg.norm(tastes, axis=1, keepdims=True)
+    lots = 8.0 * tastes @ content.T - np.log(-np.log(rng.random((users, items))))
+    taken = np.zeros((users, items))
+    np.put_along_axis(taken, np.argsort(-lots, axis=1)[:, :each], 1.0, axis=1)
+    beside = rng.standard_normal((items, noise))
+    return made(taken, np.column_stack([content, beside]))
 
 
 @pytest.fixture(scope="module")
 def data() -> TrainingData:
-    return dense_taste()
+    return crowd(300, 160, 20)
 
 
 # -- what each computes -------------------------------------------------------------------------
@@ -184,10 +189,37 @@ def test_the_splits_hold_out_other_items_than_the_penalties_were_chosen_on(
 
 
 def test_a_few_items_decide_nothing() -> None:
-    few = dense_taste(users=30, items=12)
+    few = crowd(30, 12, 3)
     found = compete(few, PRIOR, Setting(), BOTH)
     assert found.winner is None
     assert all(one.reason for one in found.attempts)
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_a_teacher_wins_where_interactions_are_few_and_content_is_mostly_noise(seed: int) -> None:
+    noisy = crowd(400, 200, 8, noise=24, seed=seed)
+    prior = {"history": np.eye(DIM + 24, dtype=np.float32)}
+    fitted = fit_projection(noisy, prior, options=BOTH)
+    assert isinstance(fitted.setting.option, Distillation)
+    assert fitted.contest is not None
+    won = {one.name: one for one in fitted.contest.attempts}[DISTILLATION]
+    assert won.gain > 0.03
+    assert min(won.gains) > 0.0
+    [(_, a)] = fit_options(
+        [fitted.setting.option],
+        noisy,
+        sums_of(noisy, fitted.setting.recipe, prior),
+        fitted.setting.ridge,
+    )
+    np.testing.assert_allclose(fitted.matrices["history"], a[:-1], atol=1e-6)
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_the_ridge_stays_where_it_has_all_it_needs(seed: int) -> None:
+    fitted = fit_projection(crowd(400, 200, 20, seed=seed), PRIOR, options=BOTH)
+    assert fitted.setting.option is None
+    assert fitted.contest is not None
+    assert not any(one.wins for one in fitted.contest.attempts)
 
 
 def test_the_report_says_what_each_won_by(data: TrainingData) -> None:
