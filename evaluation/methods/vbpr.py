@@ -31,7 +31,7 @@ class Vbpr:
         k: int = 32,
         k2: int = 32,
         n_epochs: int = 10,
-        batch_size: int = 256,
+        batch_size: int = 1024,
         learning_rate: float = 0.01,
         lambda_w: float = 0.01,
         lambda_e: float = 0.0,
