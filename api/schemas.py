@@ -12,11 +12,9 @@ from enum import StrEnum
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
-    AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
-    ValidationInfo,
     WrapValidator,
     model_validator,
 )
@@ -24,7 +22,7 @@ from pydantic import (
 from domain.fields import AttributeName, Identifier, Text
 from domain.filters import Filters
 from domain.items import Attribute, Item, StrictModel
-from domain.limits import UNLIMITED, limits_of
+from domain.limits import UNLIMITED, within
 from domain.rules import Rules
 from domain.users import Interaction, User
 
@@ -215,17 +213,7 @@ Flag = Annotated[bool, Field(strict=True)]
 Share = Annotated[float, Field(strict=True, ge=0, le=1, allow_inf_nan=False)]
 
 
-def _of_length(value: str, info: ValidationInfo) -> str:
-    most = limits_of(info).profile_chars
-    if len(value) > most:
-        raise ValueError(
-            f"{len(value)} characters, the limit is {most};"
-            " shorten it or raise FIRSTLIGHT_LIMITS_PROFILE_CHARS"
-        )
-    return value
-
-
-Words = Annotated[Text, AfterValidator(_of_length)]
+Words = Annotated[Text, within("profile_chars")]
 """What a person says, bounded as a profile is."""
 
 

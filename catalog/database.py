@@ -148,7 +148,7 @@ class Database:
 
     def _unavailable(self, error: Exception) -> RetryableError:
         cause = error.orig if isinstance(error, DBAPIError) else error
-        where = self.url.render_as_string(hide_password=True)
+        where = self.url.set(query={}).render_as_string(hide_password=True)
         lines = str(cause).strip().splitlines()
         remedy = "try again; check that the database of FIRSTLIGHT_CATALOG_URL runs and has room"
         if "lock" in str(cause):

@@ -6,7 +6,7 @@ import math
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BeforeValidator, StringConstraints
+from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints
 
 MAX_VERSION = 2**53 - 1
 """Versions stay exact in JSON numbers and in the index's range filters, which are float64."""
@@ -55,14 +55,34 @@ Version = Annotated[int, BeforeValidator(_to_version)]
 """Newest wins. int in [1, 2^53 - 1]; timestamps become microseconds since 1970."""
 
 
+def _to_moment(value: Any) -> Any:
+    """Numbers, also in quotes, would be read as seconds or milliseconds since 1970, as they fit."""
+    if isinstance(value, datetime) or (isinstance(value, str) and not _is_number(value)):
+        return value
+    raise ValueError(
+        "a timestamp is ISO 8601 text with a zone; send one such as 2026-01-31T09:30:00Z"
+    )
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
 def _zoned(value: datetime) -> datetime:
     if value.tzinfo is None:
         raise ValueError("a timestamp needs a zone; append Z or an offset such as +02:00")
     return value
 
 
-Timestamp = Annotated[datetime, AfterValidator(_zoned)]
+Timestamp = Annotated[datetime, BeforeValidator(_to_moment), AfterValidator(_zoned)]
 """A point in time with a zone."""
+
+Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
+"""A finite number that was sent as one, not as text or true."""
 
 AttributeName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_-]{0,63}$")]
 

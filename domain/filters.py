@@ -11,7 +11,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from domain.fields import AttributeName, Scalar
+from domain.fields import AttributeName, Number, Scalar
 from domain.items import Attribute, StrictModel
 
 
@@ -29,14 +29,14 @@ class Condition(StrictModel):
         alias="not",
         description="Equal to none of these; an item without the attribute passes.",
     )
-    gt: float | None = Field(default=None, allow_inf_nan=False)
-    gte: float | None = Field(default=None, allow_inf_nan=False)
-    lt: float | None = Field(default=None, allow_inf_nan=False)
-    lte: float | None = Field(default=None, allow_inf_nan=False)
+    gt: Number | None = None
+    gte: Number | None = None
+    lt: Number | None = None
+    lte: Number | None = None
 
     @model_validator(mode="after")
     def _says_something(self) -> Self:
-        if not self.model_fields_set:
+        if all(said is None for said in (self.eq, self.any, self.not_)) and not self.has_range:
             raise ValueError("an empty condition; use eq, any, not, gt, gte, lt or lte")
         if isinstance(self.eq, list):
             raise ValueError("eq takes one value; use any for a list")

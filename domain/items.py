@@ -24,7 +24,7 @@ from domain.fields import (
     Version,
     check_scalar,
 )
-from domain.limits import limits_of
+from domain.limits import check_length, within
 
 
 class StrictModel(BaseModel):
@@ -34,17 +34,12 @@ class StrictModel(BaseModel):
 
 
 def _check_attribute(value: Any, info: ValidationInfo) -> AttributeValue:
-    limits = limits_of(info)
     values = value if isinstance(value, list) else [value]
-    if len(values) > limits.attribute_values:
-        raise ValueError(f"{len(values)} values, the limit is {limits.attribute_values}")
+    check_length(values, "attribute_values", info)
     checked = [check_scalar(one) for one in values]
     for one in checked:
-        if isinstance(one, str) and len(one) > limits.attribute_chars:
-            raise ValueError(
-                f"{len(one)} characters, the limit is {limits.attribute_chars};"
-                " long text belongs in the description"
-            )
+        if isinstance(one, str):
+            check_length(one, "attribute_chars", info)
     return checked if isinstance(value, list) else checked[0]
 
 
@@ -61,11 +56,13 @@ Attribute = Annotated[
     ),
 ]
 
+Attributes = Annotated[dict[AttributeName, Attribute], within("attributes")]
 
-def _check_reference(value: str, info: ValidationInfo) -> str:
-    limit = limits_of(info).url_chars
-    if len(value) > limit:
-        raise ValueError(f"{len(value)} characters, the limit is {limit}")
+Phrase = Annotated[Text, within("tag_chars")]
+"""A tag or a declared interest."""
+
+
+def _check_reference(value: str) -> str:
     if not value.startswith(("https://", "http://", "file:///", "/", "upload:")):
         raise ValueError(
             "a media reference is an http(s) URL, file:///path, an absolute path,"
@@ -74,26 +71,15 @@ def _check_reference(value: str, info: ValidationInfo) -> str:
     return value
 
 
-MediaReference = Annotated[Text, AfterValidator(_check_reference)]
+MediaReference = Annotated[Text, within("url_chars"), AfterValidator(_check_reference)]
 """Where one picture or clip is: a URL, an allow-listed local path, or an upload."""
 
 
 class Media(StrictModel):
     """Pictures and clips of one item; several of each are allowed and averaged."""
 
-    images: list[MediaReference] = Field(default_factory=list)
-    audio: list[MediaReference] = Field(default_factory=list)
-
-    @model_validator(mode="after")
-    def _within_limits(self, info: ValidationInfo) -> Self:
-        limits = limits_of(info)
-        for name, found, limit in (
-            ("images", len(self.images), limits.images),
-            ("audio", len(self.audio), limits.audio),
-        ):
-            if found > limit:
-                raise ValueError(f"{name}: {found} references, the limit is {limit}")
-        return self
+    images: Annotated[list[MediaReference], within("images")] = Field(default_factory=list)
+    audio: Annotated[list[MediaReference], within("audio")] = Field(default_factory=list)
 
 
 class Item(StrictModel):
@@ -106,10 +92,10 @@ class Item(StrictModel):
         " owns; without one, acceptance assigns the next.",
         json_schema_extra={"examples": [3, "2026-01-31T09:30:00Z"]},
     )
-    title: Text = ""
-    description: Text = ""
-    tags: list[Text] = Field(default_factory=list)
-    attributes: dict[AttributeName, Attribute] = Field(default_factory=dict)
+    title: Annotated[Text, within("title_chars")] = ""
+    description: Annotated[Text, within("description_chars")] = ""
+    tags: Annotated[list[Phrase], within("tags")] = Field(default_factory=list)
+    attributes: Attributes = Field(default_factory=dict)
     media: Media = Field(default_factory=Media)
     expires_at: Timestamp | None = Field(
         default=None,
@@ -118,27 +104,7 @@ class Item(StrictModel):
     )
 
     @model_validator(mode="after")
-    def _within_limits(self, info: ValidationInfo) -> Self:
-        limits = limits_of(info)
-        for name, found, limit, unit, remedy in (
-            ("title", len(self.title), limits.title_chars, "characters", "shorten it"),
-            (
-                "description",
-                len(self.description),
-                limits.description_chars,
-                "characters",
-                "shorten it or raise FIRSTLIGHT_LIMITS_DESCRIPTION_CHARS",
-            ),
-            ("tags", len(self.tags), limits.tags, "tags", "send fewer"),
-            ("attributes", len(self.attributes), limits.attributes, "names", "send fewer"),
-        ):
-            if found > limit:
-                raise ValueError(f"{name}: {found} {unit}, the limit is {limit}; {remedy}")
-        for tag in self.tags:
-            if len(tag) > limits.tag_chars:
-                raise ValueError(
-                    f"tags: a tag of {len(tag)} characters, the limit is {limits.tag_chars}"
-                )
+    def _not_empty(self) -> Self:
         if not self.has_text and not self.media.images and not self.media.audio:
             raise ValueError(
                 "the item is empty; give at least one of title, description, tags,"

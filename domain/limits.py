@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo
+from collections.abc import Sized
+from typing import TypeVar
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo
+
+S = TypeVar("S", bound=Sized)
 
 
 class Limits(BaseModel):
@@ -39,3 +44,25 @@ def limits_of(info: ValidationInfo) -> Limits:
     context = info.context
     found = context.get("limits") if isinstance(context, dict) else None
     return found if isinstance(found, Limits) else DEFAULT_LIMITS
+
+
+def check_length(value: Sized, name: str, info: ValidationInfo) -> None:
+    """Raise ValueError where a text or a collection exceeds the limit of this name."""
+    most = getattr(limits_of(info), name)
+    if len(value) <= most:
+        return
+    texts = name.endswith("_chars")
+    raise ValueError(
+        f"{len(value)} {'characters' if texts else 'entries'}, the limit is {most};"
+        f" {'shorten it' if texts else 'send fewer'} or raise FIRSTLIGHT_LIMITS_{name.upper()}"
+    )
+
+
+def within(name: str) -> AfterValidator:
+    """Annotates a text or a collection whose length is bounded by the limit of this name."""
+
+    def check(value: S, info: ValidationInfo) -> S:
+        check_length(value, name, info)
+        return value
+
+    return AfterValidator(check)

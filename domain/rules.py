@@ -13,14 +13,13 @@ from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
-from domain.fields import AttributeName, Identifier
+from domain.fields import AttributeName, Identifier, Number
 from domain.filters import Filters
 from domain.items import StrictModel
 
 MOST_BY = 1e6
 
 Whole = Annotated[int, Field(strict=True)]
-Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
 
 
 class Pin(StrictModel):

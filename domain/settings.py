@@ -1,7 +1,7 @@
 """Every setting, read from FIRSTLIGHT_* environment variables (or a .env file).
 
 A group's field is named FIRSTLIGHT_<GROUP>_<FIELD>: `FIRSTLIGHT_API_PORT` is `settings.api.port`.
-A wrong or unknown setting stops the start with one clear line.
+An empty variable counts as unset. A wrong or unknown setting stops the start with one clear line.
 """
 
 from __future__ import annotations
@@ -33,30 +33,32 @@ LANES = ("text", "image", "audio", "bulk", "train")
 
 def _http_url(value: str) -> str:
     parts = urlsplit(value)
-    if value and (parts.scheme not in ("http", "https") or not parts.hostname):
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.port == 0:
         raise ValueError("not a URL such as http://host:port")
+    if "@" in parts.netloc:
+        raise ValueError("a URL that is shown and logged holds no password; there is a key for it")
     return value
 
 
 def _any_url(value: SecretStr) -> SecretStr:
-    found = value.get_secret_value()
-    if found and not urlsplit(found).scheme:
-        raise ValueError("not a URL such as redis://host:port/0")
+    if not urlsplit(value.get_secret_value()).scheme:
+        raise ValueError("not a URL such as scheme://user:password@host:port/name")
     return value
 
 
 HttpUrl = Annotated[str, AfterValidator(_http_url)]
 SecretUrl = Annotated[SecretStr, AfterValidator(_any_url)]
+Key = Annotated[SecretStr, Field(min_length=1)]
 
 
 class Group(BaseModel):
-    """A group of settings: unknown names are refused, values are fixed once read."""
+    """A group of settings: unknown names are refused, values are finite and fixed once read."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class CatalogSettings(Group):
-    url: SecretStr | None = Field(
+    url: SecretUrl | None = Field(
         None, description="SQLAlchemy URL of the ledger. Default: SQLite in the data directory."
     )
     busy_timeout_s: float = Field(
@@ -80,7 +82,11 @@ class IndexSettings(Group):
     )
     port: int = Field(7333, ge=1, le=65535, description="Port of the embedded index server.")
     api_key: SecretStr | None = Field(None, description="Key of the index, embedded or not.")
-    alias: str = Field("items", min_length=1, description="Alias of the serving collection.")
+    alias: str = Field(
+        "items",
+        pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}$",
+        description="Alias of the serving collection, and how every collection's name begins.",
+    )
     timeout_s: float = Field(30.0, gt=0, description="Bound on one call to the index.")
     exact_up_to: int = Field(
         50_000, ge=0, description="Up to this many points search is exact; beyond it, HNSW."
@@ -150,9 +156,10 @@ class FusionSettings(Group):
     sample_items: int = Field(
         100_000, ge=100, description="Items read at most when statistics are fitted."
     )
-    weights: dict[str, float] = Field(
+    weights: dict[str, Annotated[float, Field(gt=0)]] = Field(
         default_factory=dict,
-        description='Weight per block as JSON, such as {"text": 1.0, "image": 0.5}; default 1.',
+        description='Weight per block as JSON, such as {"text": 1.0, "image": 0.5}; default 1,'
+        " attributes 0.7.",
     )
 
 
@@ -215,10 +222,10 @@ class ApiSettings(Group):
         None, description="Where the command line finds the API. Default: this machine's."
     )
     key: SecretStr | None = Field(None, description="Key that the command line sends.")
-    write_keys: list[SecretStr] = Field(
+    write_keys: list[Key] = Field(
         default_factory=list, description="JSON list of keys that may publish and read."
     )
-    read_keys: list[SecretStr] = Field(
+    read_keys: list[Key] = Field(
         default_factory=list, description="JSON list of keys that may only read."
     )
     flower_port: int = Field(7355, ge=1, le=65535, description="Port of Flower on request.")
@@ -322,6 +329,7 @@ class Settings(BaseSettings):
         env_nested_delimiter="_",
         env_nested_max_split=1,
         env_file=ENV_FILE,
+        env_ignore_empty=True,
         extra="ignore",
         frozen=True,
     )
@@ -364,7 +372,9 @@ class Settings(BaseSettings):
     @property
     def index_url(self) -> str:
         """URL of the index, embedded or Qdrant."""
-        return self.index.url or f"http://127.0.0.1:{self.index.port}"
+        if self.index.url is not None:
+            return self.index.url
+        return f"http://127.0.0.1:{self.index.port}"
 
     @property
     def api_url(self) -> str:
@@ -418,7 +428,7 @@ def _malformed(environ: Mapping[str, str]) -> Iterator[RejectedError]:
     for name, (group, field) in variable_names().items():
         owner = Settings.model_fields[group].annotation if group else Settings
         kind = get_origin(owner.model_fields[field].annotation) if owner else None
-        if name not in environ or kind not in (list, dict):
+        if not environ.get(name) or kind not in (list, dict):
             continue
         try:
             json.loads(environ[name])

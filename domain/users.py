@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Self
+from typing import Annotated
 
-from pydantic import Field, ValidationInfo, model_validator
+from pydantic import Field
 
-from domain.fields import AttributeName, Identifier, Text, Timestamp, Version
-from domain.items import Attribute, StrictModel
-from domain.limits import limits_of
+from domain.fields import Identifier, Number, Text, Timestamp, Version
+from domain.items import Attributes, Phrase, StrictModel
+from domain.limits import within
 
 
 class User(StrictModel):
@@ -16,32 +16,13 @@ class User(StrictModel):
 
     id: Identifier
     version: Version | None = Field(default=None, description="As an item's: newest wins.")
-    profile: Text = Field(default="", description="The person in their own words.")
-    interests: list[Text] = Field(default_factory=list, description="Declared interests.")
-    demographics: dict[AttributeName, Attribute] = Field(default_factory=dict)
-
-    @model_validator(mode="after")
-    def _within_limits(self, info: ValidationInfo) -> Self:
-        limits = limits_of(info)
-        if len(self.profile) > limits.profile_chars:
-            raise ValueError(
-                f"profile: {len(self.profile)} characters, the limit is {limits.profile_chars};"
-                " shorten it"
-            )
-        if len(self.interests) > limits.interests:
-            raise ValueError(
-                f"interests: {len(self.interests)}, the limit is {limits.interests}; send fewer"
-            )
-        if len(self.demographics) > limits.attributes:
-            raise ValueError(
-                f"demographics: {len(self.demographics)} names, the limit is {limits.attributes}"
-            )
-        for interest in self.interests:
-            if len(interest) > limits.tag_chars:
-                raise ValueError(
-                    f"interests: one of {len(interest)} characters, the limit is {limits.tag_chars}"
-                )
-        return self
+    profile: Annotated[Text, within("profile_chars")] = Field(
+        default="", description="The person in their own words."
+    )
+    interests: Annotated[list[Phrase], within("interests")] = Field(
+        default_factory=list, description="Declared interests."
+    )
+    demographics: Attributes = Field(default_factory=dict)
 
 
 class Interaction(StrictModel):
@@ -55,11 +36,10 @@ class Interaction(StrictModel):
         max_length=64,
         description="What was done, in the publisher's words: view, like, purchase, play ...",
     )
-    weight: float = Field(
+    weight: Number = Field(
         default=1.0,
         gt=0,
         le=1e6,
-        allow_inf_nan=False,
         description="How strongly it speaks for the item.",
     )
     time: Timestamp | None = Field(default=None, description="When; the event's time if left out.")

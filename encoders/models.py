@@ -54,9 +54,10 @@ class PackLine:
 
 @dataclass(frozen=True, slots=True)
 class ModelCheck:
-    """How one model of the chosen pack fares.
+    """How one encoder of the chosen pack fares.
 
     Attributes:
+        part: as in ModelLine; image_text is the image model's text tower.
         state: ready; absent (not on this machine yet, prefetch it); broken (see `problem`).
         problem: what is wrong and what to do; "" where it is ready.
         report: device, precision and fingerprint, where the model was loaded.
@@ -120,10 +121,13 @@ def check(settings: Settings) -> list[ModelCheck]:
     pack = resolve(settings)
     encoders = Encoders(settings, pack)
     try:
-        return [
-            _loaded(encoders, part, spec) if on_this_machine(spec) else _absent(part, spec)
-            for part, spec in _specs(pack)
-        ]
+        found: list[ModelCheck] = []
+        for part, spec in _specs(pack):
+            if on_this_machine(spec):
+                found += _loaded(encoders, part, spec)
+            else:
+                found.append(_absent(part, spec))
+        return found
     finally:
         encoders.close()
 
@@ -179,13 +183,18 @@ def _specs(pack: Pack) -> list[tuple[str, ModelSpec]]:
     return [*found, ("user", pack.user)] if pack.user is not None else found
 
 
-def _loaded(encoders: Encoders, part: str, spec: ModelSpec) -> ModelCheck:
+def _loaded(encoders: Encoders, part: str, spec: ModelSpec) -> list[ModelCheck]:
+    """The model's encoders: an image model has two, each with a precision of its own."""
     try:
         getattr(encoders, part)
     except FirstlightError as error:
-        return _line(part, spec, "broken", str(error))
-    report = next(one for one in encoders.describe() if one.name == part)
-    return _line(part, spec, "ready", report=report)
+        return [_line(part, spec, "broken", str(error))]
+    names = ("image", "image_text") if part == "image" else (part,)
+    return [
+        _line(report.name, spec, "ready", report=report)
+        for report in encoders.describe()
+        if report.name in names
+    ]
 
 
 def _absent(part: str, spec: ModelSpec) -> ModelCheck:

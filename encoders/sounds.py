@@ -23,6 +23,9 @@ _BLOCK_VALUES = 1 << 20
 _ENDLESS = 0x7FFFFFFF - 2**20
 """RIFF sizes from here on are written by programs that stream and do not know the size."""
 
+_UNKNOWN_FRAMES = 1 << 62
+"""libsndfile's count of frames from here on means that the header does not tell."""
+
 
 def decode_windows(
     content: bytes, *, rate: int, window_s: float, windows: int, max_duration_s: float
@@ -52,7 +55,7 @@ def decode_windows(
 
     if not content:
         raise PermanentError("the file is empty", remedy="send a clip")
-    _refuse_cut_wav(content)
+    _refuse_cut(content)
     try:
         with soundfile.SoundFile(io.BytesIO(content)) as clip:
             return _windows(clip, rate, window_s, windows, max_duration_s)
@@ -74,6 +77,11 @@ def _windows(
     low, high = _RATES_HZ
     if not low <= clip.samplerate <= high:
         raise PermanentError(f"a rate of {clip.samplerate} Hz; {low} to {high} Hz can be read")
+    if clip.frames >= _UNKNOWN_FRAMES:
+        raise PermanentError(
+            "its header does not say how long it is, as of sound that was streamed",
+            remedy="write it to a file with its length in the header",
+        )
     duration_s = clip.frames / clip.samplerate
     if duration_s > max_duration_s:
         raise PermanentError(
@@ -141,11 +149,14 @@ def _resampled(wave: Vector, source: int, target: int, exact: int) -> Vector:
     return np.ascontiguousarray(wave)
 
 
-def _refuse_cut_wav(content: bytes) -> None:
-    """A WAV file shorter than its header says: libsndfile would read what is left of it."""
-    if content[:4] != b"RIFF" or content[8:12] != b"WAVE":
+def _refuse_cut(content: bytes) -> None:
+    """A WAV or AIFF file shorter than its header says: libsndfile would read what is left of it."""
+    if content[:4] == b"RIFF" and content[8:12] == b"WAVE":
+        told = int.from_bytes(content[4:8], "little") + 8
+    elif content[:4] == b"FORM" and content[8:12] in (b"AIFF", b"AIFC"):
+        told = int.from_bytes(content[4:8], "big") + 8
+    else:
         return
-    told = int.from_bytes(content[4:8], "little") + 8
     if len(content) < told < _ENDLESS:
         raise PermanentError(
             f"the sound is cut off: {len(content):,} of {told:,} bytes are there",

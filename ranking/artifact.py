@@ -20,11 +20,12 @@ from ranking.graph.term import GraphTerm
 from ranking.hybrid import ITEMS, Gate, Hybrid, alone
 from ranking.layout import FusionLike
 from ranking.moments import Moments
+from ranking.newcomers import Newcomers
 from ranking.projection import Projection
 from ranking.rows import Rows
 from ranking.space import RankSpace
 
-FORMAT = 2
+FORMAT = 3
 FACTS_FILE = "hybrid.json"
 ARRAYS_FILE = "hybrid.safetensors"
 NEWCOMERS = "collaborative.newcomers."
@@ -125,8 +126,9 @@ def _arrays(hybrid: Hybrid) -> Arrays:
         found["collaborative.item_gram"] = hybrid.collaborative.item_gram
         found["collaborative.user_gram"] = hybrid.collaborative.user_gram
         found |= _of_moments("collaborative", hybrid.collaborative.moments)
-        for part, matrix in hybrid.collaborative.newcomers.items():
-            found[f"{NEWCOMERS}{part}"] = matrix
+        if hybrid.collaborative.newcomers is not None:
+            for part, matrix in hybrid.collaborative.newcomers.matrices.items():
+                found[f"{NEWCOMERS}{part}"] = matrix
     if hybrid.graph is not None:
         for name in ("matrix", "bias", "covariance"):
             found[f"graph.{name}"] = getattr(hybrid.graph, name)
@@ -149,6 +151,11 @@ def _collaborative(facts: Mapping[str, Any] | None, arrays: Arrays) -> Collabora
     moments = _moments(arrays, "collaborative")
     if moments is None:
         raise ValueError("collaborative factors without their moments")
+    newcomers = {
+        name.removeprefix(NEWCOMERS): matrix
+        for name, matrix in arrays.items()
+        if name.startswith(NEWCOMERS)
+    }
     return Collaborative(
         method=facts["method"],
         item_gram=arrays["collaborative.item_gram"],
@@ -157,11 +164,7 @@ def _collaborative(facts: Mapping[str, Any] | None, arrays: Arrays) -> Collabora
         alpha=float(facts["alpha"]),
         moments=moments,
         level=float(facts["level"]),
-        newcomers={
-            name.removeprefix(NEWCOMERS): matrix
-            for name, matrix in arrays.items()
-            if name.startswith(NEWCOMERS)
-        },
+        newcomers=Newcomers(newcomers) if newcomers else None,
     )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Literal
@@ -14,6 +13,7 @@ from scipy.sparse import csr_matrix
 from domain.errors import RejectedError
 from domain.vectors import Matrix, Vector
 from ranking.moments import TINY, Moments
+from ranking.newcomers import Newcomers
 from ranking.user import UserVector
 
 Method = Literal["als", "ease"]
@@ -27,6 +27,19 @@ FOLD_USERS = 64
 FEW = 20
 """An item that was trained with fewer users is folded in, which is better at so few than what is
 trained; with more, what was trained stands (docs/ranking.md)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What the items known of a user say.
+
+    Attributes:
+        vector: p_u of them, [F] float32.
+        count: how many of them have factors.
+    """
+
+    vector: Vector
+    count: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,11 +63,7 @@ class Collaborative:
     so that the item's own users score it as users of well-known items score those (`level`), less
     by the root of how few they are.
 
-    What a user says counts like some more items, whether or not they took any:
-
-        p_u + sum over the parts of u of u_part^T E_part
-
-    with "one" among the parts, so that somebody of whom nothing is known has a p_u, too.
+    Of a user with few items, what they say counts, too (`Newcomers`).
 
     Attributes:
         item_gram: [F, F] float32, V^T V over the items trained on.
@@ -64,7 +73,7 @@ class Collaborative:
         moments: of v over the items trained on, which standardise p_u^T v.
         level: p_u^T v_i of an item's own users, in the median over well-known items; 0: lengths
             of items that are folded in are left as they are.
-        newcomers: {part of u: [d_part, F] float32}, E.
+        newcomers: what is expected of users of whom little is known; None: nothing.
     """
 
     method: Method
@@ -74,14 +83,14 @@ class Collaborative:
     alpha: float
     moments: Moments
     level: float = 0.0
-    newcomers: Mapping[str, Matrix] = field(default_factory=dict, repr=False)
+    newcomers: Newcomers | None = None
 
     @property
     def dim(self) -> int:
         """F."""
         return len(self.item_gram)
 
-    def fold_in(self, rows: Matrix, weights: ArrayLike) -> Vector | None:
+    def fold_in(self, rows: Matrix, weights: ArrayLike) -> Taken | None:
         """p_u of a history.
 
         Args:
@@ -89,7 +98,7 @@ class Collaborative:
             weights: [n] > 0.
 
         Returns:
-            [F] float32, or None where no item of the history has factors.
+            [F] float32 and of how many items, or None where none of the history has factors.
         """
         known = np.any(rows != 0, axis=1)
         if not known.any():
@@ -97,8 +106,10 @@ class Collaborative:
         used = rows[known].astype(np.float64)
         weight = np.asarray(weights, dtype=np.float64)[known]
         if self.method == "ease":
-            return np.asarray(weight @ used / weight.mean(), dtype=np.float32)
-        return self._solve(self.item_gram, used, self.alpha * weight)
+            found = np.asarray(weight @ used / weight.mean(), dtype=np.float32)
+        else:
+            found = self._solve(self.item_gram, used, self.alpha * weight)
+        return Taken(found, len(used))
 
     def fold_in_all(self, rows: Matrix, history: csr_matrix) -> Matrix:
         """p_u of many histories, [n, F] float32; zeros where nothing of one has factors.
@@ -118,7 +129,7 @@ class Collaborative:
         for at, (start, stop) in enumerate(pairwise(history.indptr)):
             folded = self.fold_in(rows[history.indices[start:stop]], history.data[start:stop])
             if folded is not None:
-                found[at] = folded
+                found[at] = folded.vector
         return found
 
     def fold_in_item(self, users: Matrix, weights: ArrayLike) -> Vector | None:
@@ -148,26 +159,19 @@ class Collaborative:
         found = np.where(usable, self.level * share / np.where(usable, scores, 1.0), 1.0)
         return np.asarray(found, dtype=np.float32)
 
-    def expected(self, user: UserVector) -> Vector | None:
-        """What is added to p_u for what the user says, [F] float32; None: nothing was learned.
+    def person(self, user: UserVector, taken: Taken | None) -> Vector | None:
+        """p_u as it is served, [F] float32: of the items that are known, and of what the user
+        says as long as those are few; None: nothing is known that says anything in factors.
 
         Raises:
             RejectedError: a part of u has another length than its matrix.
         """
-        if not self.newcomers:
-            return None
-        found = np.zeros(self.dim, dtype=np.float32)
-        for part, vector in user.parts.items():
-            matrix = self.newcomers.get(part)
-            if matrix is None:
-                continue
-            if len(vector) != len(matrix):
-                raise RejectedError(
-                    f"{len(vector)} numbers, the collaborative part expects {len(matrix)}",
-                    field=f"user.{part}",
-                )
-            found += vector @ matrix
-        return found
+        if self.newcomers is None:
+            return None if taken is None else taken.vector
+        known = taken or Taken(np.zeros(self.dim, dtype=np.float32), 0)
+        parts = {part: vector[None, :] for part, vector in user.parts.items()}
+        found = self.newcomers.blended(parts, known.vector[None, :], [known.count], self.moments)
+        return np.asarray(found[0], dtype=np.float32)
 
     def _solve(
         self, gram: Matrix, rows: NDArray[np.float64], confidence: NDArray[np.float64]
@@ -193,7 +197,7 @@ class Collaborative:
             item_gram=around(self.item_gram),
             user_gram=around(self.user_gram),
             moments=moments,
-            newcomers={part: matrix @ turn for part, matrix in self.newcomers.items()},
+            newcomers=self.newcomers.turned(turn) if self.newcomers is not None else None,
         )
 
     def check(self, dim: int) -> None:
@@ -227,11 +231,6 @@ class Collaborative:
             raise RejectedError(
                 f"{self.level}, expected 0 or more", field="collaborative.level", remedy=remedy
             )
-        for part, matrix in self.newcomers.items():
-            if matrix.ndim != 2 or matrix.shape[1] != dim or not np.isfinite(matrix).all():
-                raise RejectedError(
-                    f"{list(matrix.shape)}, expected [any, {dim}], all finite",
-                    field=f"collaborative.newcomers.{part}",
-                    remedy=remedy,
-                )
+        if self.newcomers is not None:
+            self.newcomers.check(dim)
         self.moments.check(dim, "collaborative.moments")

@@ -11,10 +11,11 @@ from numpy.typing import ArrayLike, NDArray
 
 from domain.errors import RejectedError
 from domain.vectors import Matrix, Vector
-from ranking.collaborative import Collaborative
+from ranking.collaborative import Collaborative, Taken
 from ranking.graph.term import GraphTerm
 from ranking.layout import FusionLike
 from ranking.moments import TINY, Moments
+from ranking.newcomers import SETTLED
 from ranking.projection import Projection, prior
 from ranking.query import Query
 from ranking.rows import Rows
@@ -30,22 +31,33 @@ class Gate:
     """How far an item's own interactions are trusted (SCIENCE section 1).
 
         g_i = N_i / (N_i + k),  w_i = (1 - g_i) + g_i a,
-        s(u, i) = w_i z_u(content) + kappa g_i z_u(CF)
+        kappa_u = kappa (1 + l / (1 + (n_u / SETTLED)^4)),
+        s(u, i) = w_i z_u(content) + kappa_u g_i z_u(CF)
+
+    n_u is how many items with factors are known of the user. What one sentence or one item says of
+    the content somebody wants is vague; what most people take is known better, and l says how much.
 
     Attributes:
         k: interactions at which half is trusted; > 0.
         warm: a, the weight of content for an item of very many interactions; > 0.
-        kappa: the weight of the collaborative part; >= 0.
+        kappa: the weight of the collaborative part, for a user of very many items; >= 0.
+        newcomer: l, by how much more it counts for users of whom nothing is known; >= 0.
     """
 
     k: float = 10.0
     warm: float = 1.0
     kappa: float = 1.0
+    newcomer: float = 0.0
 
     def gates(self, counts: ArrayLike) -> NDArray[np.float64]:
         """g of items with these numbers of users, [n] float64."""
         number = np.maximum(np.asarray(counts, dtype=np.float64), 0.0)
         return number / (number + self.k)
+
+    def kappas(self, known: ArrayLike) -> NDArray[np.float64]:
+        """kappa_u of users of whom so many items are known, [n] float64."""
+        number = np.asarray(known, dtype=np.float64)
+        return self.kappa * (1.0 + self.newcomer / (1.0 + (number / SETTLED) ** 4))
 
     def counts(self, gates: ArrayLike) -> NDArray[np.float64]:
         """The numbers of users behind gates, [n] float64: N = k g / (1 - g)."""
@@ -58,6 +70,7 @@ class Gate:
             ("k", self.k, 0.0),
             ("warm", self.warm, 0.0),
             ("kappa", self.kappa, -TINY),
+            ("newcomer", self.newcomer, -TINY),
         ):
             if not (np.isfinite(value) and value > least):
                 raise RejectedError(f"{value} makes no sense", field=f"gate.{name}")
@@ -116,17 +129,17 @@ class Hybrid:
         self,
         user: UserVector,
         *,
-        collaborative: Vector | None = None,
+        collaborative: Taken | None = None,
         graph: Vector | None = None,
     ) -> Query:
         """One inner product that scores everything:
 
-            [ A^T u / s ; -m/s ; kappa p_u / s' ; -kappa m'/s' ; graph part ]
+            [ A^T u / s ; -m/s ; kappa_u p_u / s' ; -kappa_u m'/s' ; graph part ]
 
-        p_u is what the history says and what the user says (`Collaborative.expected`) together.
+        p_u is what the history says and what the user says (`Collaborative.person`) together.
 
         Args:
-            collaborative: [F], of `fold_in`; None: there is no history with factors.
+            collaborative: of `fold_in`; None: there is no history with factors.
             graph: pi_u, [G], of `graph_profile`; None: the graph says no more than its bias.
 
         Raises:
@@ -144,10 +157,10 @@ class Hybrid:
             if mean is not None:
                 by_part[part][self.space.content] = -(vector @ mean) / deviation
         if self.collaborative is not None and self.gate.kappa > 0:
-            both = (collaborative, self.collaborative.expected(user))
-            known = [one for one in both if one is not None]
-            if known:
-                by_part[CF] = self._collaborative_part(self.collaborative, sum(known[1:], known[0]))
+            person = self.collaborative.person(user, collaborative)
+            if person is not None:
+                kappa = float(self.gate.kappas(collaborative.count if collaborative else 0))
+                by_part[CF] = self._collaborative_part(self.collaborative, person, kappa)
         if self.graph is not None and self.graph.beta > 0:
             by_part[GRAPH] = self._zeros()
             by_part[GRAPH][slice(*self.space.spans[GRAPH])] = self.graph.query(graph)
@@ -156,18 +169,18 @@ class Hybrid:
             total += vector
         return Query(total, by_part, mean)
 
-    def _collaborative_part(self, side: Collaborative, p: Vector) -> Vector:
+    def _collaborative_part(self, side: Collaborative, p: Vector, kappa: float) -> Vector:
         mean, deviation = side.moments.of_scores(p)
         start, stop = self.space.spans[CF]
         found = self._zeros()
-        found[start : stop - 1] = p * np.float32(self.gate.kappa / deviation)
-        found[stop - 1] = -self.gate.kappa * mean / deviation
+        found[start : stop - 1] = p * np.float32(kappa / deviation)
+        found[stop - 1] = -kappa * mean / deviation
         return found
 
     def _zeros(self) -> Vector:
         return np.zeros(self.space.dim, dtype=np.float32)
 
-    def fold_in(self, ids: Sequence[str], ranks: Matrix, weights: ArrayLike) -> Vector | None:
+    def fold_in(self, ids: Sequence[str], ranks: Matrix, weights: ArrayLike) -> Taken | None:
         """p_u of a history, without retraining.
 
         Args:
@@ -176,7 +189,7 @@ class Hybrid:
             weights: [n] > 0.
 
         Returns:
-            [F] float32, or None where nothing of the history has factors.
+            None where nothing of the history has factors.
         """
         side = self.collaborative
         if side is None or not ids:
@@ -185,7 +198,7 @@ class Hybrid:
             return side.fold_in(self.space.factors_of(ranks), weights)
         return self.fold_in_trained(ids, weights)
 
-    def fold_in_trained(self, ids: Sequence[str], weights: ArrayLike) -> Vector | None:
+    def fold_in_trained(self, ids: Sequence[str], weights: ArrayLike) -> Taken | None:
         """As `fold_in`, from what was trained of the items instead of what is stored of them."""
         side = self.collaborative
         if side is None or self.items is None or not ids:

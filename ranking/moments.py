@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Self
 
 import numpy as np
+from numpy.typing import NDArray
 
 from domain.errors import RejectedError
 from domain.vectors import Matrix, Vector
@@ -43,13 +44,16 @@ class Moments:
         deviation = float(np.sqrt(max(spread, 0.0)))
         return float(query @ self.mean), deviation if deviation > TINY else 1.0
 
+    def deviations(self, queries: NDArray[np.floating]) -> NDArray[np.floating]:
+        """s of n queries, [n]; 1 where one separates nothing."""
+        spread = np.einsum("ij,ij->i", queries @ self.covariance, queries)
+        found = np.sqrt(np.maximum(spread, 0.0))
+        return np.where(found > TINY, found, 1.0)
+
     def standardised(self, queries: Matrix, vectors: Matrix) -> Matrix:
         """(q^T x - m) / s of n queries and c vectors, [n, c] float32."""
-        spread = np.einsum("ij,ij->i", queries @ self.covariance, queries)
-        deviation = np.sqrt(np.maximum(spread, 0.0))
-        deviation[deviation <= TINY] = 1.0
         scores = queries @ vectors.T - (queries @ self.mean)[:, None]
-        return np.asarray(scores / deviation[:, None], dtype=np.float32)
+        return np.asarray(scores / self.deviations(queries)[:, None], dtype=np.float32)
 
     def check(self, dim: int, field_name: str) -> None:
         """Raises RejectedError for another length than `dim`, NaN or infinity."""

@@ -23,11 +23,13 @@ COMMANDS = {
 }
 
 
-def started(folder: Path, command: str, **variables: str) -> subprocess.CompletedProcess[str]:
+def started(
+    folder: Path, command: str, *options: str, **variables: str
+) -> subprocess.CompletedProcess[str]:
     """The command with these settings alone; it is expected to end by itself."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("FIRSTLIGHT_")}
     return subprocess.run(
-        [sys.executable, "-m", *COMMANDS[command]],
+        [sys.executable, "-m", *COMMANDS[command], *options],
         cwd=ROOT,
         env={**kept, "FIRSTLIGHT_DATA_DIR": str(folder), **variables},
         capture_output=True,
@@ -69,4 +71,20 @@ def test_a_setting_that_makes_no_sense_is_named_with_the_remedy(
 ) -> None:
     line = one_line(started(tmp_path, command, **{name: value}))
     assert name in line
+    assert remedy in line
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "remedy"),
+    [
+        ("--data-dir", "/dev/null/index", "a directory that may be written to"),
+        ("--port", "99999", "choose another port with FIRSTLIGHT_INDEX_PORT"),
+        ("--host", "0.0.0.0", "set FIRSTLIGHT_INDEX_API_KEY or listen on 127.0.0.1"),
+    ],
+)
+def test_an_option_of_the_index_server_that_makes_no_sense_is_one_clear_line(
+    tmp_path: Path, option: str, value: str, remedy: str
+) -> None:
+    line = one_line(started(tmp_path, "index module", option, value))
+    assert value in line
     assert remedy in line

@@ -233,7 +233,8 @@ class Refresher:
             weights: dict[str, float] = {}
             for one in self._catalog.history(user, FOLD_HISTORY):
                 weights[one.item] = weights.get(one.item, 0.0) + one.weight
-            people[user] = hybrid.fold_in_trained(list(weights), list(weights.values()))
+            taken = hybrid.fold_in_trained(list(weights), list(weights.values()))
+            people[user] = None if taken is None else taken.vector
 
     def _rewrite(
         self,

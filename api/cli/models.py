@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
+import orjson
 import typer
 from pydantic import BaseModel, SecretStr
 
@@ -14,6 +16,8 @@ from domain.settings import Settings, settings, variable_names
 
 if TYPE_CHECKING:
     from encoders.models import ModelCheck, PackLine
+
+MASK = "****"
 
 
 def models(
@@ -94,10 +98,16 @@ def config(as_json: AsJson = False) -> None:
     if as_json:
         print_json(rows)
     else:
-        table(None, ["setting", "value", "what it is"], [tuple(row.values()) for row in rows])
-        console.print(f"ledger {_without_password(current.catalog_url)}", markup=False)
-        console.print(f"broker {_without_password(current.broker_url)}", markup=False)
-        console.print(f"index  {current.index_url}", markup=False)
+        for row in rows:
+            console.print(f"{row['name']}={row['value']}", markup=False, soft_wrap=True)
+            console.print(f"    {row['about']}", markup=False, soft_wrap=True, style="dim")
+        for name, url in (
+            ("ledger", current.catalog_url),
+            ("broker", current.broker_url),
+            ("index", current.index_url),
+            ("api", current.api_url),
+        ):
+            console.print(f"{name:6} {_without_password(url)}", markup=False, soft_wrap=True)
 
 
 def _value(current: Settings, group: str, field: str) -> Any:
@@ -114,17 +124,18 @@ def _about(group: str, field: str) -> str:
 
 
 def _shown(value: Any) -> str:
+    """As it would be set; what is unset is empty."""
     if isinstance(value, SecretStr):
-        return "****"
-    if isinstance(value, list):
-        return "[" + ", ".join(_shown(one) for one in value) + "]"
+        return MASK
+    if isinstance(value, list | dict | bool):
+        return orjson.dumps(value, default=_shown).decode()
     return "" if value is None else str(value)
 
 
 def _without_password(url: str) -> str:
-    from sqlalchemy.engine import make_url
-
-    return make_url(url).render_as_string(hide_password=True)
+    """Of a URL in whatever state: all between the user and the last @, and all parameters."""
+    url = re.sub(r"(?<=://)([^/:@]*):.*@", rf"\1:{MASK}@", url)
+    return re.sub(r"\?.*", f"?{MASK}", url)
 
 
 def register(app: typer.Typer) -> None:

@@ -83,10 +83,17 @@ def serve(
         max_bytes: largest body of a request.
 
     Raises:
-        RejectedError: the address is in use or not loopback, or another server owns data_dir.
+        RejectedError: the address is in use or not loopback, data_dir cannot be made, or another
+            server owns it.
         PermanentError: a collection's files are corrupt.
     """
-    data_dir.mkdir(parents=True, exist_ok=True)
+    try:
+        data_dir.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RejectedError(
+            f"{data_dir} cannot be made: {error.strerror}",
+            remedy="set FIRSTLIGHT_DATA_DIR (or --data-dir) to a directory that may be written to",
+        ) from None
     with _listening(host, port, uds, api_key) as listener:
         registry = Registry(data_dir, defaults or Defaults())
         try:
@@ -162,9 +169,9 @@ def _listening(
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         try:
             listener.bind((host, port))
-        except OSError as error:
+        except (OSError, OverflowError) as error:
             raise RejectedError(
-                f"cannot listen on {host}:{port}: {error.strerror}",
+                f"cannot listen on {host}:{port}: {getattr(error, 'strerror', None) or error}",
                 remedy="choose another port with FIRSTLIGHT_INDEX_PORT (or --port)",
             ) from None
         yield listener

@@ -125,7 +125,7 @@ class _Fold:
                 else first.statistics.damped(rest, recipe.alpha)
             )
             known = stacked(made.layout, self.prior, rest.items.shape[1])
-            gram = item_gram(rest.items[made.damping > 0])
+            gram = item_gram(rest.items, recipe.weights(rest.popularity()))
             self._sums[recipe.alpha] = Sums(made, gram, known)
         return self._sums[recipe.alpha]
 

@@ -79,6 +79,10 @@ class TrainingData:
                     field=f"profiles.{part}",
                 )
 
+    def popularity(self) -> NDArray[np.int64]:
+        """How many users took each item, [n_items]."""
+        return np.bincount(self.interactions.indices, minlength=len(self.items))
+
     def of_users(self, rows: NDArray[np.int64]) -> TrainingData:
         """Only these users, [n] rows."""
         return replace(

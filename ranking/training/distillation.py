@@ -3,8 +3,8 @@
 EASE's prediction S = X B is a product of what users took with numbers of items (B as in
 `ranking.training.factors`), so the teacher's target of a user is a sum over their items too,
 
-    t_u = 1/n_u * sum over their items j of  w_uj [ (1 - mix) pop_j^-alpha [c_j; 1]
-                                               + mix * sum_i B_ji pop_i^-alpha [c_i; 1] ]
+    t_u = 1/n_u * sum over their items j of  w_uj [ (1 - mix) y_j [c_j; 1]
+                                               + mix * sum_i B_ji y_i [c_i; 1] ],   y = h pop^-alpha
 
 and costs what the ridge's own target costs. G, H and the penalties stay; only M is another.
 """

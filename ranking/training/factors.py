@@ -97,9 +97,18 @@ class Factors:
         """Rows of the items that have factors."""
         return np.flatnonzero(np.any(self.items != 0, axis=1))
 
+    @property
+    def rows(self) -> Matrix:
+        """[n_items, F], what p_u is folded in from: x_j, of ALS v_j."""
+        return self.items if self.sources is None else self.sources
+
     def people(self, history: csr_matrix) -> Matrix:
         """p_u of histories [n, n_items]: [n, F] float32; zeros where nothing has factors."""
-        return self.side.fold_in_all(self.items if self.sources is None else self.sources, history)
+        return self.side.fold_in_all(self.rows, history)
+
+    def known(self, history: csr_matrix) -> NDArray[np.int64]:
+        """How many items of histories [n, n_items] have factors, [n]."""
+        return np.asarray(history[:, np.any(self.rows != 0, axis=1)].getnnz(axis=1))
 
     def turned(self, turn: Matrix) -> Factors:
         """The same in other axes, `turn` [F, F] orthogonal."""

@@ -1,10 +1,12 @@
 """The gate between content and collaborative part, chosen on what is hidden from a trial training.
 
-k, a and kappa (`ranking.hybrid.Gate`) are those that find what is hidden (`ranking.training.trial`)
-best, by NDCG@20 in shares of what the better of content and factors finds alone. Three kinds of
-question count the same, so that neither the many warm items nor the few young ones are paid for by
-the others: warm and new items (N = 0) in one ranking; the young ones of each N >= 1 among
-themselves; and users left out as if they were new, with 0, 1, 3 and 5 items known of them.
+k, a, kappa and l (`ranking.hybrid.Gate`) are those that find what is hidden
+(`ranking.training.trial`) best, by NDCG@20 in shares of what the better of content and factors
+finds alone. Three kinds of question count the same, so that neither the many warm items nor the
+few young ones are paid for by the others: warm and new items (N = 0) in one ranking; the young
+ones of each N >= 1 among themselves; and users left out as if they were new, with 0, 1, 3 and 5
+items known of them. Shares are multiplied (geometric mean), so that what is lost of one kind and
+won of another compare in per cent, though one kind has much more to win than its parents have.
 """
 
 from __future__ import annotations
@@ -28,6 +30,7 @@ PARENTS: Mapping[str, Callable[[Scores], Matrix]] = {
 SHARPNESS = (1.0, 2.0, 3.0, 5.0, 10.0, 20.0, 50.0)
 WARM = (0.05, 0.1, 0.2, 0.3, 0.45, 0.7, 1.0)
 KAPPA = (0.15, 0.25, 0.35, 0.5, 0.7, 1.0, 1.4, 2.0)
+NEWCOMER = (0.0, 0.5, 1.0, 1.5, 2.0, 3.0)
 
 
 @dataclass(frozen=True)
@@ -61,7 +64,7 @@ def _by_number(found: Mapping[int, Mapping[str, float]]) -> dict[str, dict[str, 
 
 
 def tune_gate(trial: Trial | None) -> Tuned:
-    """k, a and kappa; the untuned gate where there was too little for a trial."""
+    """k, a, kappa and l; the untuned gate where there was too little for a trial."""
     if trial is None:
         return Tuned(Gate())
     parents = {name: _asked(trial, scored) for name, scored in PARENTS.items()}
@@ -104,25 +107,25 @@ def _asked(trial: Trial, scored: Callable[[Scores], Matrix]) -> _Found:
 
 
 def _quality(found: _Found, parents: Mapping[str, _Found]) -> float:
-    """NDCG@20 over that of the better parent, in the mean over the questions of a kind and then
-    over the kinds."""
+    """The logarithm of NDCG@20 over that of the better parent, in the mean over the questions of a
+    kind and then over the kinds."""
     kinds = [
-        [found.overall / _best(one.overall for one in parents.values())],
+        [_share(found.overall, (one.overall for one in parents.values()))],
         [
-            of_one / _best(one.young[number] for one in parents.values())
+            _share(of_one, (one.young[number] for one in parents.values()))
             for number, of_one in found.young.items()
             if number
         ],
         [
-            of_one / _best(one.newcomers[number] for one in parents.values())
+            _share(of_one, (one.newcomers[number] for one in parents.values()))
             for number, of_one in found.newcomers.items()
         ],
     ]
     return float(np.mean([np.mean(shares) for shares in kinds if shares]))
 
 
-def _best(found: Iterable[float]) -> float:
-    return max(*found, TINY)
+def _share(found: float, parents: Iterable[float]) -> float:
+    return float(np.log(max(found, TINY) / max(*parents, TINY)))
 
 
 def _climbed(start: Gate, judged: Callable[[Gate], float]) -> Gate:
@@ -130,7 +133,7 @@ def _climbed(start: Gate, judged: Callable[[Gate], float]) -> Gate:
     best = start
     while True:
         before = best
-        for axis in (_levels, _warms, _kappas, _sharpnesses):
+        for axis in (_levels, _warms, _kappas, _sharpnesses, _newcomers):
             best = max((best, *axis(best)), key=judged)
         if best == before:
             return best
@@ -151,3 +154,7 @@ def _kappas(gate: Gate) -> Iterable[Gate]:
 
 def _sharpnesses(gate: Gate) -> Iterable[Gate]:
     return (replace(gate, k=one) for one in SHARPNESS)
+
+
+def _newcomers(gate: Gate) -> Iterable[Gate]:
+    return (replace(gate, newcomer=one) for one in NEWCOMER)

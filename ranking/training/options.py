@@ -55,7 +55,7 @@ def sums_of(data: TrainingData, recipe: Recipe, prior: Mapping[str, Matrix]) -> 
         prior: A0 by part.
     """
     statistics = Statistics.of(data, recipe)
-    gram = item_gram(data.items[statistics.damping > 0])
+    gram = item_gram(data.items, recipe.weights(data.popularity()))
     return Sums(statistics, gram, stacked(statistics.layout, prior, data.items.shape[1]))
 
 

@@ -1,11 +1,12 @@
 """A from the sums, in closed form; a penalty more costs one factorisation more.
 
-    A = s A0 + D (D G D + l1 tr(DGD)/d I)^-1 D (M - s G A0 H) E (E H E + l2 I)^-1 E,   H = C^T C
+    A = s A0 + D (D G D + l1 tr(DGD)/d I)^-1 D (M - s G A0 H) E (E H E + l2 I)^-1 E,
+    H = sum over the items of  h_i c_i c_i^T
 
-(SCIENCE section 2, with D = E = I). It minimises the ridge loss around the prior s A0: without
-interactions G = M = 0 and A = A0. C carries a constant 1 in its last column, so that the level of
-a user's scores is fitted by it and not by the content; it is dropped afterwards, for a constant per
-user ranks nothing.
+(SCIENCE section 2, with D = E = I and h = 1; h: `ranking.training.statistics`). It minimises the
+ridge loss around the prior s A0: without interactions G = M = 0 and A = A0. C carries a constant 1
+in its last column, so that the level of a user's scores is fitted by it and not by the content; it
+is dropped afterwards, for a constant per user ranks nothing.
 
 D and E put the ridge in another *metric*: with c' = E c the same penalty presses on c'. They are
 diagonal, E on the item's side and D on the user's, whose history lies in the same coordinates: a
@@ -55,14 +56,20 @@ class Ridge:
         object.__setattr__(self, "blocks", tuple(self.blocks))  # JSON has lists
 
 
-def item_gram(items: Matrix) -> Double:
-    """H = [C, 1]^T [C, 1], [d + 1, d + 1] float64, over the items that have content."""
+def item_gram(items: Matrix, weights: Double) -> Double:
+    """H = sum of h [c; 1] [c; 1]^T, [d + 1, d + 1] float64, over the items that have content.
+
+    Args:
+        items: [n, d], c.
+        weights: [n] >= 0, h.
+    """
     dim = items.shape[1]
     gram = np.zeros((dim + 1, dim + 1))
-    for start in range(0, len(items), 16_384):
-        part = items[start : start + 16_384].astype(np.float64)
-        part = part[np.any(part != 0, axis=1)]
-        rows = np.column_stack([part, np.ones(len(part))])
+    counted = np.flatnonzero(np.any(items != 0, axis=1) & (weights > 0))
+    for start in range(0, len(counted), 16_384):
+        at = counted[start : start + 16_384]
+        rows = np.column_stack([items[at].astype(np.float64), np.ones(len(at))])
+        rows *= np.sqrt(weights[at])[:, None]
         gram += rows.T @ rows
     return gram
 

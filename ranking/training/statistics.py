@@ -2,12 +2,17 @@
 
 Each user gives rows z (what is known of them) with one target vector t (what they took):
 
-    t_u = 1/n_u * sum over their items i of  w_ui pop_i^-alpha [c_i; 1]
+    t_u = 1/n_u * sum over their items i of  w_ui h_i pop_i^-alpha [c_i; 1]
     G = sum of  omega z z^T,   M = sum of  omega z t^T,   omega_u = n_u times the row's share
 
 One row has the whole history. Further rows have only k of its items, k drawn from the lengths
 that new users are served at, and all of the targets ("history dropout"): a user with one known
 item is then asked with an A that has seen such users.
+
+h_i = pop_i / (pop_i + young) is the weight of item i in the loss. That nobody else took an item
+which three people took says little as long as most people have not met it; without h, A counts all
+of them against it, and an item loses places by its first interaction. An item that nobody took yet
+has no weight at all.
 
 pop, and the item vectors c, are frozen when the sums are begun: what a user adds depends on
 nobody else, so forgetting them is subtracting the same numbers again.
@@ -45,12 +50,18 @@ class Recipe:
         dropout: rows with a shortened history per user.
         share: omega of a shortened row, as a share of the full row's.
         k0: how slowly history takes over from the profile, as it is served.
+        young: interactions at which an item has half of its weight, >= 0.
     """
 
     alpha: float = 0.25
     dropout: int = 2
     share: float = 0.1
     k0: float = 3.0
+    young: float = 10.0
+
+    def weights(self, popularity: NDArray[np.integer]) -> Double:
+        """h of items that so many users took, [n]; 0 where nobody did."""
+        return np.asarray(popularity / np.maximum(popularity + self.young, 1.0), dtype=np.float64)
 
 
 @dataclass
@@ -60,7 +71,7 @@ class Statistics:
     Attributes:
         layout: of z.
         recipe: how rows are made.
-        damping: [n_items] float32, pop_i^-alpha; 0 for an item without interactions.
+        damping: [n_items] float32, h_i pop_i^-alpha; 0 for an item without interactions.
         gram: G, [d_u, d_u] float64.
         cross: M, [d_u, d + 1] float64; the last column belongs to the constant 1.
         users: how many users are in it.
@@ -80,16 +91,14 @@ class Statistics:
     @classmethod
     def begin(cls, data: TrainingData, recipe: Recipe) -> Statistics:
         """No user yet; popularity as it is in `data`."""
-        popularity = np.bincount(data.interactions.indices, minlength=data.items.shape[0])
-        damping = np.where(
-            popularity > 0, np.maximum(popularity, 1.0) ** -recipe.alpha, 0.0
-        ).astype(np.float32)
+        popularity = data.popularity()
+        damping = recipe.weights(popularity) * np.maximum(popularity, 1.0) ** -recipe.alpha
         layout = user_layout(data.blocks, data.profiles)
         width = data.items.shape[1] + 1
         return cls(
             layout,
             recipe,
-            damping,
+            damping.astype(np.float32),
             np.zeros((layout.dim, layout.dim)),
             np.zeros((layout.dim, width)),
         )
@@ -114,7 +123,7 @@ class Statistics:
 
         Args:
             targets: [n_items, d + 1], what an item that was taken adds to its user's target in
-                the place of pop^-alpha [c; 1].
+                the place of h pop^-alpha [c; 1].
         """
         made = Statistics.begin(data, self.recipe)
         made._gram_stays, made._targets = True, targets
@@ -173,7 +182,7 @@ class Statistics:
             targets = block @ self._targets
         else:
             targets = np.empty((len(counts), items.shape[1] + 1))
-            targets[:, :-1] = sums if self.recipe.alpha == 0 else block @ weighted
+            targets[:, :-1] = block @ weighted
             targets[:, -1] = block @ self.damping
         targets /= counts[:, None]
         k0, seeds = self.recipe.k0, _seeds_of(block)

@@ -56,18 +56,20 @@ class Scores:
         content: [n_users, n_candidates] z(content).
         cf: [n_users, n_candidates] z(CF); 0 for an item without factors.
         counts: [n_candidates] N_i; 0 for an item without factors.
+        known: [n_users] n_u, how many items with factors are known of each.
     """
 
     content: Matrix = field(repr=False)
     cf: Matrix = field(repr=False)
     counts: NDArray[np.float64] = field(repr=False)
+    known: NDArray[np.int64] = field(repr=False)
 
     def hybrid(self, gate: Gate) -> Matrix:
-        """w z(content) + kappa g z(CF)."""
+        """w z(content) + kappa_u g z(CF)."""
         gates = gate.gates(self.counts)
         weights = 1.0 - gates + gates * gate.warm
         found = self.content * weights.astype(np.float32)
-        found += self.cf * (gate.kappa * gates).astype(np.float32)
+        found += self.cf * np.outer(gate.kappas(self.known), gates).astype(np.float32)
         return found
 
 
@@ -100,7 +102,7 @@ class Trial:
 
     Attributes:
         scores: of users that were trained on.
-        overall: all candidates but those with 1 <= N <= 10.
+        overall: all candidates.
         young: {N: those of that N}.
         newcomers: {n: scores and question} of users left out, of whom n items are known, and for
             whom the candidates that were not made young are ranked.
@@ -148,7 +150,7 @@ class _Trained:
         people = people_of(self.factors, data, users, history)
         cf = self.factors.side.moments.standardised(people, factors)
         cf[:, counts == 0] = 0.0
-        return Scores(content, cf, counts.astype(np.float64))
+        return Scores(content, cf, counts.astype(np.float64), self.factors.known(history))
 
 
 def run_trial(
@@ -195,10 +197,7 @@ def run_trial(
     history = csr_matrix(kept[users])
     relevant = hidden[users][:, candidates].toarray() > 0
     known = history[:, candidates].toarray() > 0
-    # A counts who did not take an item against it, as soon as anybody took it: of an item that is
-    # made to look as if 3 did, content says too little among all others.
-    settled = np.flatnonzero(revealed[candidates] <= 0)
-    overall = _question(settled, relevant, known)
+    overall = _question(np.arange(len(candidates)), relevant, known)
     if overall is None:
         return None
     young = {}

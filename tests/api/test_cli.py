@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from domain.settings import variable_names
 from tests.fixtures.media import jpeg
 from tests.fixtures.system import System
 
@@ -159,12 +160,16 @@ def test_config_masks_secrets(system: System) -> None:
         {
             **system.variables,
             "FIRSTLIGHT_API_WRITE_KEYS": '["open sesame"]',
-            "FIRSTLIGHT_CATALOG_URL": "postgresql+psycopg://me:open sesame@host/db",
+            "FIRSTLIGHT_CATALOG_URL": "postgresql+psycopg://me:open sesame@host/db?x=open sesame",
+            "FIRSTLIGHT_BROKER_URL": "amqp://me:open sesame@host/",
         },
     )
     said = secret.run("config")
     assert "open sesame" not in said
-    assert "****" in said
+    assert "ledger postgresql+psycopg://me:****@host/db?****" in said
+    for name in variable_names():
+        assert f"\n{name}=" in f"\n{said}", "a line of its own, as it would be set"
+    assert 'FIRSTLIGHT_API_WRITE_KEYS=["****"]' in said
     rows = {row["name"]: row for row in secret.json("config")}
     assert rows["FIRSTLIGHT_ENCODER_PACK"]["value"] == "tiny"
     assert all(row["about"] for row in rows.values())

@@ -104,9 +104,10 @@ def test_a_postgresql_that_stops_is_retryable_and_found_again(
         server.cleanup()
 
 
-def test_a_password_is_not_told() -> None:
+@pytest.mark.parametrize("url", ["me:secret@127.0.0.1:1/db", "127.0.0.1:1/db?password=secret"])
+def test_a_password_is_not_told(url: str) -> None:
     with pytest.raises(RetryableError) as caught:
-        Catalog.open("postgresql://me:secret@127.0.0.1:1/db", busy_timeout_s=1)
+        Catalog.open(f"postgresql://{url}", busy_timeout_s=1)
     assert "secret" not in str(caught.value)
     assert "127.0.0.1:1" in str(caught.value)
 

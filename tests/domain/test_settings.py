@@ -50,6 +50,9 @@ def test_an_env_file_is_read_and_the_environment_outranks_it(
         ("FIRSTLIGHT_LOG_LEVEL", "loud", "FIRSTLIGHT_LOG_LEVEL: "),
         ("FIRSTLIGHT_API_PROT", "1", "FIRSTLIGHT_API_PROT: no such setting; did you mean"),
         ("FIRSTLIGHT_ZZZ", "1", "FIRSTLIGHT_ZZZ: no such setting"),
+        ("FIRSTLIGHT_INDEX_TIMEOUT_S", "inf", "finite number"),
+        ("FIRSTLIGHT_INDEX_ALIAS", "a/b", "FIRSTLIGHT_INDEX_ALIAS: String should match"),
+        ("FIRSTLIGHT_INDEX_URL", "http://me:word@h", "holds no password; there is a key for it"),
     ],
 )
 def test_a_wrong_or_unknown_setting_is_one_clear_line(
@@ -88,8 +91,15 @@ def test_json_that_does_not_parse_is_one_line_naming_the_setting(
         ("FIRSTLIGHT_INDEX_URL", "qdrant:6333"),
         ("FIRSTLIGHT_INDEX_URL", "http://"),
         ("FIRSTLIGHT_API_URL", "localhost"),
+        ("FIRSTLIGHT_API_URL", "http://me:word@host"),
+        ("FIRSTLIGHT_INDEX_URL", "http://host:99999"),
         ("FIRSTLIGHT_BROKER_URL", "localhost"),
+        ("FIRSTLIGHT_CATALOG_URL", "catalog.db"),
+        ("FIRSTLIGHT_API_WRITE_KEYS", '["good", ""]'),
+        ("FIRSTLIGHT_API_READ_KEYS", '[""]'),
         ("FIRSTLIGHT_FUSION_WEIGHTS", '{"text": "heavy"}'),
+        ("FIRSTLIGHT_FUSION_WEIGHTS", '{"text": NaN}'),
+        ("FIRSTLIGHT_FUSION_WEIGHTS", '{"text": 0}'),
         ("FIRSTLIGHT_ENCODER_AUDIO_LAYER", "last"),
     ],
 )
@@ -100,6 +110,14 @@ def test_a_value_of_the_wrong_kind_names_the_variable_as_it_is_set(
     with pytest.raises(RejectedError) as caught:
         load_settings()
     assert caught.value.field == name
+
+
+def test_an_empty_variable_is_an_unset_one(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    unset = load_settings()
+    for name in variable_names():
+        monkeypatch.setenv(name, "")
+    (tmp_path / ".env").write_text("FIRSTLIGHT_API_PORT=\n")
+    assert load_settings() == unset
 
 
 def test_a_data_directory_that_cannot_be_made_is_named(tmp_path: Path) -> None:

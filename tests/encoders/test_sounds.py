@@ -79,7 +79,9 @@ def test_silent_windows_are_left_out_and_silence_alone_is_refused(media: ModuleT
     [
         ("one_sample_wav", r"lasts 0\.06 ms \(1 samples\), at least 25 ms"),
         ("truncated_wav", "cut off: 16,022 of 32,044 bytes"),
+        ("truncated_aiff", "cut off: 16,0.. of 32,0.. bytes"),
         ("truncated_flac", "cut off|cannot be decoded"),
+        ("streamed_flac", "header does not say how long"),
         ("png", "not a sound: the content is a PNG picture"),
     ],
 )

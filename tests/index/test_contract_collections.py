@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 
 import pytest
+from qdrant_client import models
 
 from domain.errors import RejectedError
 from index import collection_name
@@ -39,6 +40,21 @@ def test_a_collection_describes_itself(shelf: Shelf) -> None:
     assert report.attributes == types
     assert shelf.store.attributes(shelf.collection) == types
     assert shelf.store.dims(shelf.collection) == DIMS
+
+
+def test_rank_is_searched_by_dot_product_through_a_graph_and_raw_vectors_without_one(
+    shelf: Shelf,
+) -> None:
+    info = shelf.store._client.get_collection(shelf.collection)
+    vectors = info.config.params.vectors
+    assert isinstance(vectors, dict)
+    rank, text = vectors["rank"], vectors["text"]
+    assert (rank.distance, rank.on_disk) == (models.Distance.DOT, False)
+    assert (text.distance, text.on_disk) == (models.Distance.COSINE, True)
+    assert rank.hnsw_config is not None
+    assert text.hnsw_config is not None
+    assert (rank.hnsw_config.m, rank.hnsw_config.ef_construct) == (32, 256)
+    assert text.hnsw_config.m == 0
 
 
 def test_the_alias_moves_from_one_collection_to_the_next(shelf: Shelf) -> None:

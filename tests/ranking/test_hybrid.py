@@ -55,7 +55,24 @@ def a_user(random, *, history=True):
     return user_vector(FUSION.blocks, embeddings, past, 3 if history else 0, 3.0)
 
 
-def explicit(hybrid, user, p, pi_u, places):
+def expected_person(hybrid, user, taken, warm):
+    """p_u: what the items say, and what is expected of somebody with so few of them."""
+    said = hybrid.collaborative.newcomers
+    if said is None:
+        return None if taken is None else taken.vector.astype(np.float64)
+    n = 0 if taken is None else taken.count
+    own = np.zeros(SPACE.factors) if taken is None else taken.vector.astype(np.float64)
+    expected = own / np.sqrt(n + 0.5) @ said.matrices["taken"]
+    expected = expected + np.array([n == 0, 1 / np.sqrt(n + 1)]) @ said.matrices["count"]
+    for part, vector in user.parts.items():
+        expected = expected + vector.astype(np.float64) @ said.matrices[part]
+    blended = 10 / (n + 10) * expected / (warm @ expected).std()
+    if n:
+        blended += n / (n + 10) * own / (warm @ own).std()
+    return blended
+
+
+def explicit(hybrid, user, taken, pi_u, places):
     """s(u, i) as SCIENCE section 1 has it, term by term, in float64."""
     q = np.zeros(SPACE.content)
     for part, matrix in hybrid.projection.matrices.items():
@@ -69,10 +86,13 @@ def explicit(hybrid, user, p, pi_u, places):
     g = number / (number + hybrid.gate.k)
     w = (1 - g) + g * hybrid.gate.warm
     score = w * z_content
+    p = expected_person(hybrid, user, taken, v[found >= 0])
     if p is not None:
         liked = v @ p
         warm = liked[found >= 0]
-        score += hybrid.gate.kappa * g * (liked - warm.mean()) / warm.std()
+        known = 0 if taken is None else taken.count
+        kappa = hybrid.gate.kappa * (1 + hybrid.gate.newcomer / (1 + (known / 10) ** 4))
+        score += kappa * g * (liked - warm.mean()) / warm.std()
     if hybrid.graph.beta:
         term = hybrid.graph
         asked = pi_u @ term.matrix
@@ -89,19 +109,31 @@ def explicit(hybrid, user, p, pi_u, places):
     st.floats(0.05, 2),
     st.floats(0, 3),
     st.sampled_from([0.0, 0.4]),
+    st.sampled_from([None, 0.0, 2.0]),
+    st.integers(0, 6),
 )
-def test_one_inner_product_is_the_explicit_formula(seed, method, k, warm, kappa, beta):
+def test_one_inner_product_is_the_explicit_formula(
+    seed, method, k, warm, kappa, beta, newcomer, known
+):
     random = np.random.default_rng(seed)
-    gate = Gate(k, warm, kappa)
     hybrid = random_hybrid(
-        FUSION, SPACE, IDS, CONTENT, seed=seed, method=method, gate=gate, beta=beta
+        FUSION,
+        SPACE,
+        IDS,
+        CONTENT,
+        seed=seed,
+        method=method,
+        gate=Gate(k, warm, kappa, newcomer or 0.0),
+        beta=beta,
+        newcomers=newcomer is not None,
     )
     places = random.normal(size=(80, 4)).astype(np.float32)
     ranks, _ = hybrid.rank_vectors(IDS, CONTENT, places=places)
     user = a_user(random)
     past = random.integers(0, 80, 6)
     past[0] = int(np.flatnonzero(hybrid.items.find(IDS) >= 0)[0])
-    p = hybrid.fold_in([IDS[at] for at in past], ranks[past], random.random(6) + 0.5)
+    taken = past[:known]
+    p = hybrid.fold_in([IDS[at] for at in taken], ranks[taken], random.random(known) + 0.5)
     pi_u = hybrid.graph_profile(ranks[past], np.ones(6))
     query = hybrid.query(user, collaborative=p, graph=pi_u)
     found = ranks @ query.vector
@@ -165,7 +197,7 @@ def test_a_user_folded_in_is_the_ridge_solution_of_implicit_als():
         if row.nnz:
             expected = model.recalculate_user(user, row)
             found = side.fold_in(v[row.indices], row.data)
-            np.testing.assert_allclose(found, expected, rtol=2e-3, atol=2e-4)
+            np.testing.assert_allclose(found.vector, expected, rtol=2e-3, atol=2e-4)
 
 
 def test_an_item_folded_in_is_the_ridge_solution_on_its_users():
@@ -192,7 +224,8 @@ def test_an_ease_user_is_the_sum_by_relative_weight_of_the_rows_of_their_items()
     rows = hybrid.items.take("users", hybrid.items.find([IDS[n] for n in at]))
     found = hybrid.fold_in([IDS[n] for n in at], ranks[at], [1.0, 2.0, 0.5])
     weights = np.array([1.0, 2.0, 0.5])
-    np.testing.assert_allclose(found, weights / weights.mean() @ rows, rtol=1e-5)
+    np.testing.assert_allclose(found.vector, weights / weights.mean() @ rows, rtol=1e-5)
+    assert found.count == 3
 
 
 def test_a_history_without_factors_has_no_collaborative_part():

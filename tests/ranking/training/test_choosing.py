@@ -75,7 +75,7 @@ def test_a_block_of_noise_is_scaled_down_and_the_answer_is_no_worse_for_it(seed:
 def test_of_a_block_scaled_to_nothing_a_has_what_the_prior_says_and_no_more(shrinks: bool) -> None:
     made = data()
     statistics = Statistics.of(made, Recipe())
-    gram = item_gram(made.items)
+    gram = item_gram(made.items, np.ones(len(made.items)))
     width = made.items.shape[1]
     prior = {"history": np.eye(width, dtype=np.float32)}
     ridge = Ridge(prior=shrinks, blocks=(1.0, 0.0))
@@ -95,7 +95,7 @@ def test_of_a_block_scaled_to_nothing_a_has_what_the_prior_says_and_no_more(shri
 def test_a_is_the_closed_form_written_out(shrinks: bool) -> None:
     made = data(noise=4)
     statistics = Statistics.of(made, Recipe())
-    gram = item_gram(made.items)
+    gram = item_gram(made.items, np.ones(len(made.items)))
     width = made.items.shape[1]
     prior = np.random.default_rng(5).standard_normal((statistics.layout.dim, width))
     ridge = Ridge(users=0.7, items=2.0, metric=0.5, prior=shrinks, blocks=(1.0, 0.4))

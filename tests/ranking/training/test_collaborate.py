@@ -11,9 +11,10 @@ from scipy.sparse import csr_matrix
 from domain.errors import RejectedError
 from domain.vectors import BlockMap
 from ranking import Gate
+from ranking.quality import recall
 from ranking.space import rank_space
 from ranking.training import TrainingData, fit_collaborative, fit_projection
-from ranking.training.factors import FactorRecipe, fit_factors
+from ranking.training.factors import FactorRecipe, Factors, fit_factors
 from ranking.training.gate import tune_gate
 from ranking.training.newcomers import (
     NewcomerRecipe,
@@ -21,6 +22,7 @@ from ranking.training.newcomers import (
     people_of,
     with_newcomers,
 )
+from ranking.training.pairs import shown
 from ranking.training.trial import run_trial
 from ranking.user import UserVector
 
@@ -54,12 +56,18 @@ def data() -> TrainingData:
     )
 
 
+@pytest.fixture(scope="module", params=["ease", "als"])
+def factors(data: TrainingData, request: pytest.FixtureRequest) -> Factors:
+    recipe = {"ease": FactorRecipe("ease", 30.0), "als": FactorRecipe("als", 1.0, 5.0)}
+    found = fit_factors(data.interactions, F, recipes=[recipe[request.param]])
+    assert found is not None
+    return found
+
+
 def test_somebody_who_took_nothing_is_given_what_people_like_them_take(
-    data: TrainingData,
+    data: TrainingData, factors: Factors
 ) -> None:
-    factors = fit_factors(data.interactions, F, recipes=[FactorRecipe("ease", 30.0)])
-    assert factors is not None
-    made = with_newcomers(factors, data, NewcomerRecipe(1.0, 4.0))
+    made = with_newcomers(factors, data, NewcomerRecipe(1.0, 0.8))
     side = made.side
     for mine in (0, 1):
         user = UserVector(
@@ -68,26 +76,56 @@ def test_somebody_who_took_nothing_is_given_what_people_like_them_take(
                 "one": np.ones(1, dtype=np.float32),
             }
         )
-        expected = side.expected(user)
+        expected = side.person(user, None)
         assert expected is not None
         best = np.argsort(-(made.items @ expected))[:20]
         assert (best % 2 == mine).mean() >= 0.9
         rows = people_of(made, data, np.array([mine]), csr_matrix((1, ITEMS), dtype=np.float32))
         np.testing.assert_allclose(rows[0], expected, rtol=1e-4, atol=1e-6)
-    assert factors.side.expected(user) is None
+    assert factors.side.person(user, None) is None
     with pytest.raises(RejectedError, match="demographics"):
-        side.expected(UserVector({"demographics": np.ones(5, dtype=np.float32)}))
+        side.person(UserVector({"demographics": np.ones(5, dtype=np.float32)}), None)
 
 
-def test_what_newcomers_get_is_chosen_on_users_left_out(data: TrainingData) -> None:
-    factors = fit_factors(data.interactions, F, recipes=[FactorRecipe("ease", 30.0)])
-    assert factors is not None
+def test_of_somebody_whose_words_are_known_a_few_items_tell_more(
+    data: TrainingData, factors: Factors
+) -> None:
+    """Words tell the kind, items the group within it. The users are not trained on."""
+    new = np.arange(300, USERS)
+    rest = data.of_users(np.arange(300))
+    fitted = fit_factors(rest.interactions, F, recipes=[factors.recipe])
+    assert fitted is not None
+    made = with_newcomers(fitted, rest, NewcomerRecipe(1.0, 0.8))
+    history, hidden = shown(csr_matrix(data.interactions[new]), 3, np.random.default_rng(0))
+    nothing = csr_matrix(history.shape, dtype=np.float32)
+    relevant = hidden.toarray() > 0
+    by_words = recall(people_of(made, data, new, nothing) @ made.items.T, relevant)
+    by_both = recall(people_of(made, data, new, history) @ made.items.T, relevant)
+    assert by_both > by_words + 0.05
+
+
+def test_what_newcomers_get_is_chosen_on_users_left_out(
+    data: TrainingData, factors: Factors
+) -> None:
     recipe, tried = choose_newcomers(data, factors)
     assert recipe is not None
-    ridges = {told: value for told, value in tried.items() if told.endswith("k=0")}
-    assert max(ridges, key=ridges.__getitem__).startswith(f"l={recipe.ridge:g} ")
+    best = max(tried, key=tried.__getitem__)
+    assert best == f"l={recipe.ridge:g} damping={recipe.damping:g}"
+    assert len(set(tried.values())) > 1
     few = data.of_users(np.arange(30))
     assert choose_newcomers(few, factors) == (None, {})
+
+
+def test_newcomers_turn_with_the_factors(data: TrainingData, factors: Factors) -> None:
+    made = with_newcomers(factors, data, NewcomerRecipe())
+    random = np.random.default_rng(1)
+    turn = np.linalg.qr(random.standard_normal((F, F)))[0].astype(np.float32)
+    users = np.arange(20)
+    history, _ = shown(csr_matrix(data.interactions[users]), 3, random)
+    before = people_of(made, data, users, history) @ made.items.T
+    turned = made.turned(turn)
+    after = people_of(turned, data, users, history) @ turned.items.T
+    np.testing.assert_allclose(after, before, atol=2e-3)
 
 
 def test_the_gate_is_no_worse_than_either_parent_and_new_items_keep_their_content(

@@ -98,7 +98,7 @@ def test_forgetting_users_leaves_the_sums_of_the_others() -> None:
     rest.add(made.blocks, made.items, made.interactions[5:], {"text": made.profiles["text"][5:]})
     assert everybody.users == rest.users
     assert everybody.interactions == rest.interactions
-    gram = item_gram(made.items)
+    gram = item_gram(made.items, np.ones(len(made.items)))
     one = solve(made.blocks, everybody, gram, {}, Ridge())
     other = solve(made.blocks, rest, gram, {}, Ridge())
     for part in one:
@@ -118,7 +118,9 @@ def test_without_interactions_a_is_the_prior() -> None:
     made = data()
     nobody = Statistics.begin(made, Recipe())
     known = {"history": np.eye(DIM, dtype=np.float32)}
-    found = solve(made.blocks, nobody, item_gram(made.items), known, Ridge())
+    found = solve(
+        made.blocks, nobody, item_gram(made.items, np.ones(len(made.items))), known, Ridge()
+    )
     np.testing.assert_allclose(found["history"], known["history"], atol=1e-6)
     assert not found["text"].any()
 
