@@ -48,6 +48,7 @@ def forgotten(parts: Parts, gone: Sequence[tuple[Receipt, Erased]]) -> list[Rece
         learned_interactions=learned.interactions,
         refolded_items=learned.items,
         projection=learned.projection or None,
+        option=learned.option or None,
     )
     return [ForgetReceipt(**told[0].model_dump(), user=users[0], removed=removed)]
 

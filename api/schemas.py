@@ -117,6 +117,11 @@ class Removed(Answer):
     projection: str | None = Field(
         None, description="The version that serves now, solved without the user."
     )
+    option: str | None = Field(
+        None,
+        description="The learned option that served until now: nobody can be subtracted from it, so"
+        " the closed form without the user serves instead, until the next whole training.",
+    )
 
 
 class ForgetReceipt(Receipt):

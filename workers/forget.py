@@ -12,7 +12,7 @@ from domain.settings import Settings
 from index import ItemIndex
 from ranking import Hybrid, prior
 from workers.collection import Active
-from workers.learning import Learning, with_matrices
+from workers.learning import Learning, option_of, with_matrices
 
 PAGE = 1_000
 
@@ -28,20 +28,24 @@ class ForgottenPart:
         items: items whose N_i and v_i are counted and folded in anew by the next refresh.
         projection: the version that serves now, solved without the user; empty where nothing of
             the user was in it.
+        option: the learned option that served until now, and was given up for the ridge; empty
+            where the ridge served.
     """
 
     interactions: int = 0
     items: int = 0
     projection: str = ""
+    option: str = ""
 
 
 def forget_user(settings: Settings, index: ItemIndex, user_id: str) -> ForgottenPart:
     """Take a user out of what was learned. Call it once the ledger has deleted them.
 
     A is solved again from the sums without the user: equal to a training without them at the
-    same item vectors and the same popularity. Hybrids that were kept for going back are removed.
+    same item vectors and the same popularity. Nobody can be subtracted from a learned option: where
+    one serves, the ridge without the user takes its place at once, until the next whole training.
     Where A was begun with a former A of this catalogue, which knows its users, it begins with the
-    fusion's own prior from now on.
+    fusion's own prior from now on. Hybrids that were kept for going back are removed.
     A user who was not learned from costs a look into one small file.
 
     Raises:
@@ -75,7 +79,7 @@ def forget_users(learning: Learning, users: Sequence[str]) -> ForgottenPart:
         learning.hybrids.keep_only(made, active.fusion)
         learning.touched.add(items)
         log.info("users_forgotten", users=before[0] - after[0], interactions=before[1] - after[1])
-        return ForgottenPart(before[1] - after[1], len(items), made.version)
+        return ForgottenPart(before[1] - after[1], len(items), made.version, option_of(hybrid))
 
 
 def _began_with_itself(hybrid: Hybrid) -> bool:

@@ -20,6 +20,10 @@ from workers.sums import Sums, SumsStore
 from workers.touched import Touched
 from workers.transfer_source import Kept
 
+OPTION, GIVEN_UP = "option", "option_given_up"
+"""Facts of a hybrid: the learned option that serves, and the one that did until somebody was
+forgotten."""
+
 
 class Learning:
     """The artifacts that learning reads and writes, for one installation. Loads no model."""
@@ -70,13 +74,23 @@ class Learning:
         return self._folder / f"{name}.lock"
 
 
+def option_of(hybrid: Hybrid) -> str:
+    """The learned option whose A it holds; empty where A is the ridge's."""
+    return str(hybrid.facts.get(OPTION) or "")
+
+
 def with_matrices(hybrid: Hybrid, fusion: Fusion, matrices: dict[str, Matrix]) -> Hybrid:
-    """The same with another A.
+    """The same with an A that was solved from its sums.
+
+    An option's A cannot be kept as the sums change: it is given up for the ridge's, and the facts
+    say which it was.
 
     Raises:
         RejectedError: a matrix has a wrong shape or holds NaN or infinity.
     """
     facts = {**hybrid.facts, "solved": int(hybrid.facts.get("solved", 0)) + 1}
+    if option := option_of(hybrid):
+        facts |= {OPTION: None, GIVEN_UP: option}
     return named(replace(hybrid, projection=projection(fusion, matrices), facts=facts))
 
 

@@ -1,9 +1,9 @@
 """`firstlight train`: from who took what to the hybrid that serves.
 
 A whole training reads everything and chooses penalties anew; an update adds what came since to
-the sums and solves A again. Either way nothing that serves is touched before the last step, one
-rename of a pointer; killed before that, everything is as it was, and killed after it the
-refresher finishes the points.
+the sums and solves A again, unless a learned option serves in the ridge's place. Either way nothing
+that serves is touched before the last step, one rename of a pointer; killed before that, everything
+is as it was, and killed after it the refresher finishes the points.
 """
 
 from __future__ import annotations
@@ -26,11 +26,19 @@ from ranking.training import (
     TrainingData,
     fit_collaborative,
     fit_projection,
+    name_of,
 )
 from workers.collection import Active
 from workers.forget import forget_erased
 from workers.interactions import Interactions, from_file, from_ledger, of_users
-from workers.learning import Learning, nothing_served, with_matrices
+from workers.learning import (
+    GIVEN_UP,
+    OPTION,
+    Learning,
+    nothing_served,
+    option_of,
+    with_matrices,
+)
 from workers.people import profiles_of
 from workers.refresh import Refresher
 from workers.sums import People, Sums, Watermarks
@@ -163,7 +171,7 @@ class _Whole:
         data = TrainingData(
             active.fusion.blocks, content, read.matrix, profiles, settings.profile_weight_k0
         )
-        fitted = fit_projection(data, first)
+        fitted = fit_projection(data, first, options=settings.learned_options)
         self._stage("projection")
         graph = weighed(held, active, ids, data, first, fitted.setting)
         if graph.report:
@@ -200,6 +208,7 @@ class _Whole:
                     "cursor": list(read.cursor) if read.cursor else None,
                     "read": read.read,
                     "trained_at": time.time(),
+                    OPTION: name_of(fitted.setting.option) if fitted.setting.option else None,
                     "report": report,
                 },
             )
@@ -257,8 +266,12 @@ def _updated(held: Runtime, learning: Learning, active: Active, sums: Sums) -> T
     with learning.publishing():
         hybrid = learning.hybrids.current(active.fusion, active.space)
         seen = {**hybrid.facts, "read": int(hybrid.facts.get("read", 0)) + total}
-        made = with_matrices(
-            replace(hybrid, facts=seen), active.fusion, sums.solve(active.fusion.blocks)
+        hybrid = replace(hybrid, facts=seen)
+        # an option serves here only where files were learned from, and nothing can have come
+        made = (
+            named(hybrid)
+            if option_of(hybrid)
+            else with_matrices(hybrid, active.fusion, sums.solve(active.fusion.blocks))
         )
         learning.hybrids.publish(made, active.fusion)
     seconds = {"read": read - started, "projection": time.perf_counter() - read}
@@ -324,8 +337,10 @@ def _people(held: Runtime, sums: Sums, users: Sequence[str]) -> People:
 
 
 def _outgrown(held: Runtime, active: Active, hybrid: Hybrid, sums: Sums) -> bool:
-    """Whether what was learned from is only a part of what there is now, or another graph."""
-    if hybrid.facts.get("source") != "files" and awaits(held, hybrid):
+    """Whether what was learned from is only a part of what there is now, or another graph, or a
+    learned option serves, or did, to which nothing can be added."""
+    learned = bool(option_of(hybrid) or hybrid.facts.get(GIVEN_UP))
+    if hybrid.facts.get("source") != "files" and (learned or awaits(held, hybrid)):
         return True
     items = held.index.count(active.collection)
     if items > ITEMS_GREW * sums.item_count():

@@ -40,6 +40,9 @@ def train(
 ) -> None:
     """Learn A, the collaborative factors and what the knowledge graph weighs; let them serve.
 
+    Learned options are set beside the closed-form A on items held out as if they had just arrived;
+    one serves only where it wins, and by how much is printed.
+
     An imported graph is weighed against graphs with permuted links, and changes no score unless it
     beats them; what both are worth is printed.
     """
@@ -78,6 +81,8 @@ def _show(done: Trained) -> None:
             markup=False,
         )
     table(None, ("stage", "seconds"), list(done.seconds.items()))
+    if options := done.report.get("projection", {}).get("options"):
+        console.print(f"A: {options['told']}", markup=False)
     if graph := done.report.get("graph"):
         console.print(f"graph: {graph['told']}", markup=False)
     for reason, number in done.left_out.items():

@@ -136,8 +136,21 @@ ENTRIES: Mapping[str, Entry] = {
         Entry(
             "infonce",
             f"{_METHODS}.infonce:InfoNce",
-            "a bilinear form by gradient descent on InfoNCE",
+            "u^T A c_i by gradient descent on InfoNCE: a learned option of the product",
             grid=_grid(decay=(1e-4, 1e-2, 1e-1)),
+        ),
+        Entry(
+            "ease-distillation",
+            f"{_METHODS}.distillation:EaseDistillation",
+            "u^T A c_i with an EASE teacher's targets: a learned option of the product",
+            grid=_grid(strength=(100.0, 1000.0), mix=(0.25, 0.5, 1.0)),
+            refit=frozenset({"strength", "mix"}),
+        ),
+        Entry(
+            "gated-fusion",
+            f"{_METHODS}.gated_fusion:GatedFusion",
+            "learned gates between an item's modalities, and A, on InfoNCE",
+            grid=_grid(decay=(1e-4,)),
         ),
         Entry(
             "cornac-vbpr",

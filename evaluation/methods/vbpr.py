@@ -31,12 +31,16 @@ class Vbpr:
         k: int = 32,
         k2: int = 32,
         n_epochs: int = 10,
-        batch_size: int = 4096,
+        batch_size: int = 1024,
         learning_rate: float = 0.01,
         lambda_w: float = 0.01,
         lambda_e: float = 0.0,
     ) -> None:
-        """Hyper-parameters as Cornac names them."""
+        """Hyper-parameters as Cornac names them.
+
+        Cornac 3 adds the visual bias of a batch, [n, 1], to the other terms, [n], so that its loss
+        is taken over n x n sums: a pass takes time in proportion to the pairs and to the batch.
+        """
         self.parameters: dict[str, Any] = {
             "k": k,
             "k2": k2,

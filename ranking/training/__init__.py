@@ -4,6 +4,7 @@ from ranking.training.choosing import Setting, choose
 from ranking.training.collaborate import Learned, fit_collaborative
 from ranking.training.data import PROFILE_PARTS, TrainingData
 from ranking.training.fit import LEAST_INTERACTIONS, Fitted, fit_projection, solve
+from ranking.training.options import name_of
 from ranking.training.solve import Ridge, Sums, item_gram, metric_of, stacked
 from ranking.training.statistics import Recipe, Statistics
 from ranking.training.users import UserLayout, user_layout, user_rows
@@ -25,6 +26,7 @@ __all__ = [
     "fit_projection",
     "item_gram",
     "metric_of",
+    "name_of",
     "solve",
     "stacked",
     "user_layout",

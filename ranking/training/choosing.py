@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import product
 
 import numpy as np
-from numpy.typing import NDArray
-from scipy.sparse import csr_matrix
 
 from domain.vectors import Matrix
-from ranking.quality import ndcg
+from ranking.training.cold import ColdSplit, cold_splits
 from ranking.training.data import Double, TrainingData
+from ranking.training.options import Option
 from ranking.training.solve import Ridge, Sums, item_gram, metric_of, stacked
 from ranking.training.statistics import Recipe, Statistics
 
 FOLDS = 3
-FOLD_SHARE = 0.1
-"""Of the items with interactions, per fold: held out as if they had just arrived."""
+"""Splits that the penalties are chosen on."""
 
-SELECTION_USERS = 1500
 SELECTION_INTERACTIONS = 2_000_000
-"""Choosing looks at no more users and interactions than these; the fit looks at all."""
+"""Choosing looks at no more interactions than these; the fit looks at all."""
 
 USER_RIDGES = (0.1, 0.3, 1.0, 3.0, 10.0, 30.0)
 ITEM_RIDGES = (0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
@@ -42,10 +39,15 @@ SCALES = (1.0, 0.5, 0.25, 0.0)
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """Everything that is chosen on validation."""
+    """Everything that is chosen on validation.
+
+    Attributes:
+        option: what takes the ridge's place, made with the same recipe and penalties.
+    """
 
     recipe: Recipe = field(default_factory=Recipe)
     ridge: Ridge = field(default_factory=Ridge)
+    option: Option | None = None
 
 
 def choose(
@@ -57,7 +59,7 @@ def choose(
     and l1 and l2 once more near the best. A tie goes to what was tried first.
     """
     sample = data.sampled(SELECTION_INTERACTIONS, seed)
-    folds = list(_folds(sample, prior, seed))
+    folds = [_Fold(one, prior) for one in cold_splits(sample, first=0, count=FOLDS, seed=seed)]
     if not folds:
         return Setting(Recipe(k0=data.k0)), {}
     tried: dict[Setting, float] = {}
@@ -83,21 +85,10 @@ def choose(
 
 @dataclass
 class _Fold:
-    """Items held out, the users who took some of them, and what was computed for them.
+    """A split, and what was computed for it."""
 
-    Attributes:
-        rest: the data without these items' interactions.
-        prior: A0 by part.
-        rows: [n, d_u], z of the users.
-        candidates: [m, d], the items.
-        relevant: [n, m], who took what.
-    """
-
-    rest: TrainingData
+    split: ColdSplit
     prior: Mapping[str, Matrix]
-    rows: Double
-    candidates: Double
-    relevant: NDArray[np.bool_]
 
     def __post_init__(self) -> None:
         self._sums: dict[float, Sums] = {}
@@ -111,20 +102,20 @@ class _Fold:
         damping stay: each l1 and each l2 then costs one factorisation, not each pair.
         """
         ridge, sums = setting.ridge, self._sums_of(setting.recipe)
-        metric = metric_of(self.rest.blocks, ridge)
+        metric = metric_of(self.split.rest.blocks, ridge)
         space = (setting.recipe, ridge.metric, ridge.blocks)
         if space != self._space:
             self._space, self._halves = space, {}
         users = self._half(
-            ("users", ridge.users, ridge.prior), lambda: self.rows @ sums.users(ridge, metric)
+            ("users", ridge.users, ridge.prior), lambda: self.split.rows @ sums.users(ridge, metric)
         )
         items = self._half(
-            ("items", ridge.items), lambda: sums.items(ridge, metric, self.candidates)
+            ("items", ridge.items), lambda: sums.items(ridge, metric, self.split.candidates)
         )
         scores = users @ items
         if ridge.prior:
-            scores += sums.scale * (self.rows @ sums.prior) @ self.candidates.T
-        return ndcg(scores.astype(np.float32), self.relevant)
+            scores += sums.scale * (self.split.rows @ sums.prior) @ self.split.candidates.T
+        return self.split.ndcg(scores)
 
     def _half(self, key: Hashable, made: Callable[[], Double]) -> Double:
         if key not in self._halves:
@@ -133,14 +124,14 @@ class _Fold:
 
     def _sums_of(self, recipe: Recipe) -> Sums:
         if recipe.alpha not in self._sums:
-            first = next(iter(self._sums.values()), None)
+            first, rest = next(iter(self._sums.values()), None), self.split.rest
             made = (
-                Statistics.of(self.rest, recipe)
+                Statistics.of(rest, recipe)
                 if first is None
-                else first.statistics.damped(self.rest, recipe.alpha)
+                else first.statistics.damped(rest, recipe.alpha)
             )
-            known = stacked(made.layout, self.prior, self.rest.items.shape[1])
-            gram = item_gram(self.rest.items, recipe.weights(self.rest.popularity()))
+            known = stacked(made.layout, self.prior, rest.items.shape[1])
+            gram = item_gram(rest.items, recipe.weights(rest.popularity()))
             self._sums[recipe.alpha] = Sums(made, gram, known)
         return self._sums[recipe.alpha]
 
@@ -189,34 +180,3 @@ def _named(setting: Setting) -> str:
         f"alpha={setting.recipe.alpha:g} l1={ridge.users:g} l2={ridge.items:g}"
         f" metric={ridge.metric:g} prior={'yes' if ridge.prior else 'no'}{blocks}"
     )
-
-
-# ---------------------------------------------------------------------- what it is judged on
-
-
-def _folds(data: TrainingData, prior: Mapping[str, Matrix], seed: int) -> Iterator[_Fold]:
-    taken = np.bincount(data.interactions.indices, minlength=data.interactions.shape[1]) > 0
-    known = np.flatnonzero(taken & np.any(data.items != 0, axis=1))
-    size = int(len(known) * FOLD_SHARE)
-    if size < 2:
-        return
-    rng = np.random.default_rng(seed)
-    drawn = rng.permutation(known)
-    for number in range(FOLDS):
-        cold = np.sort(drawn[number * size : (number + 1) * size])
-        dropped = np.zeros(len(taken), dtype=bool)
-        dropped[cold] = True
-        rest = data.without_items(dropped)
-        counts = np.diff(rest.interactions.indptr)
-        targets = csr_matrix(data.interactions[:, cold])
-        asked = np.flatnonzero((counts > 0) & (np.diff(targets.indptr) > 0))
-        if not len(asked):
-            continue
-        users = np.sort(rng.permutation(asked)[:SELECTION_USERS])
-        yield _Fold(
-            rest,
-            prior,
-            data.user_rows(users, rest.interactions[users]),
-            data.items[cold].astype(np.float64),
-            np.asarray(targets[users].todense()) > 0,
-        )

@@ -199,7 +199,7 @@ def _ease(taken: csr_matrix, rank: int, width: int, recipe: FactorRecipe, seed: 
     seen = taken.copy()
     seen.data = np.ones_like(seen.data)
     gram = np.asarray((seen.T @ seen).todense(), dtype=np.float32)
-    model = _item_item(gram, recipe.strength)
+    model = item_item(gram, recipe.strength)
     predicted = model.T @ (gram @ model)
     start = np.full(len(gram), 1.0, dtype=predicted.dtype)
     _, axes = eigsh(predicted, k=rank, v0=start)
@@ -227,7 +227,7 @@ def _ease(taken: csr_matrix, rank: int, width: int, recipe: FactorRecipe, seed: 
     return items, sources, side
 
 
-def _item_item(gram: Matrix, strength: float) -> Matrix:
+def item_item(gram: Matrix, strength: float) -> Matrix:
     """B of EASE, [n, n] float32."""
     count = len(gram)
     identity = np.eye(count, dtype=np.float32)

@@ -13,8 +13,10 @@ from scipy.sparse import csr_matrix
 from domain.errors import RejectedError
 from domain.vectors import BlockMap, Matrix
 from ranking.training.choosing import Setting, choose
+from ranking.training.contest import Contest, compete
 from ranking.training.data import Double, TrainingData
-from ranking.training.solve import Ridge, Sums, item_gram, metric_of, stacked
+from ranking.training.options import fit_options, sums_of
+from ranking.training.solve import Ridge, Sums, metric_of, stacked
 from ranking.training.statistics import Statistics
 
 LEAST_INTERACTIONS = 50
@@ -26,11 +28,13 @@ class Fitted:
     """What came of it.
 
     Attributes:
-        matrices: {part: [d_part, d] float32}, A.
+        matrices: {part: [d_part, d] float32}, A: of the option where the setting has one, of the
+            ridge else.
         setting: chosen, or given.
         scores: {what was tried: NDCG@20 on the held-out items}; empty where nothing was chosen.
         statistics: the sums, to add to and to forget from.
         gram: H.
+        contest: of the options with the ridge; None where the setting was given.
     """
 
     matrices: dict[str, Matrix] = field(repr=False)
@@ -38,6 +42,7 @@ class Fitted:
     scores: dict[str, float]
     statistics: Statistics = field(repr=False)
     gram: Double = field(repr=False)
+    contest: Contest | None = None
 
     def queries(self, data: TrainingData, users: NDArray[np.int64], history: csr_matrix) -> Matrix:
         """A^T u of some users, [n, d] float32; see `TrainingData.user_rows`."""
@@ -53,6 +58,7 @@ class Fitted:
             "validation_ndcg": self.scores,
             "users": self.statistics.users,
             "interactions": self.statistics.interactions,
+            "options": self.contest.report() if self.contest else {},
         }
 
 
@@ -61,14 +67,17 @@ def fit_projection(
     prior: Mapping[str, Matrix],
     *,
     setting: Setting | None = None,
+    options: Sequence[str] = (),
     seed: int = 0,
 ) -> Fitted:
-    """A in closed form, shrunk toward the prior (SCIENCE section 2).
+    """A in closed form, shrunk toward the prior (SCIENCE section 2), or by an option that beats it.
 
     Args:
         prior: A0 by part, of the fusion itself or of another catalogue.
         setting: penalties that were chosen before; without them they are chosen here, on
             items that are held out as if they had just arrived.
+        options: names of learned options to set beside the ridge (`ranking.training.contest`);
+            of a setting that is given, its own is fitted.
 
     Raises:
         RejectedError: data that do not fit together, or fewer than LEAST_INTERACTIONS.
@@ -80,14 +89,20 @@ def fit_projection(
             remedy="publish more interactions; until then the prior serves",
         )
     scores: dict[str, float] = {}
+    contest = None
     if setting is None:
         setting, scores = choose(data, prior, seed=seed)
-    recipe = replace(setting.recipe, k0=data.k0)
-    setting = replace(setting, recipe=recipe)
-    statistics = Statistics.of(data, recipe)
-    gram = item_gram(data.items, recipe.weights(data.popularity()))
-    matrices = solve(data.blocks, statistics, gram, prior, setting.ridge)
-    return Fitted(matrices, setting, scores, statistics, gram)
+        contest = compete(data, prior, setting, options, seed=seed)
+        setting = replace(setting, option=contest.winner)
+    setting = replace(setting, recipe=replace(setting.recipe, k0=data.k0))
+    sums = sums_of(data, setting.recipe, prior)
+    if setting.option is None:
+        a = sums.solve(setting.ridge, metric_of(data.blocks, setting.ridge))
+    else:
+        [(_, a)] = fit_options([setting.option], data, sums, setting.ridge, seed=seed)
+    statistics = sums.statistics
+    matrices = statistics.layout.split(a)
+    return Fitted(matrices, setting, scores, statistics, sums.gram, contest)
 
 
 def solve(

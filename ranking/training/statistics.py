@@ -86,6 +86,7 @@ class Statistics:
     users: int = 0
     interactions: int = 0
     _gram_stays: bool = field(default=False, init=False, repr=False)
+    _targets: Double | None = field(default=None, init=False, repr=False)
 
     @classmethod
     def begin(cls, data: TrainingData, recipe: Recipe) -> Statistics:
@@ -113,6 +114,19 @@ class Statistics:
         """The same users' with another alpha; G stays, which knows nothing of it."""
         made = Statistics.begin(data, replace(self.recipe, alpha=alpha))
         made._gram_stays = True
+        made.add(data.blocks, data.items, data.interactions, data.profiles)
+        made.gram, made._gram_stays = self.gram, False
+        return made
+
+    def toward(self, data: TrainingData, targets: Double) -> Statistics:
+        """The same users' with other targets; G stays, which knows nothing of them.
+
+        Args:
+            targets: [n_items, d + 1], what an item that was taken adds to its user's target in
+                the place of h pop^-alpha [c; 1].
+        """
+        made = Statistics.begin(data, self.recipe)
+        made._gram_stays, made._targets = True, targets
         made.add(data.blocks, data.items, data.interactions, data.profiles)
         made.gram, made._gram_stays = self.gram, False
         return made
@@ -164,9 +178,12 @@ class Statistics:
     ) -> None:
         counts = np.diff(block.indptr).astype(np.float64)
         sums = block @ items
-        targets = np.empty((len(counts), items.shape[1] + 1))
-        targets[:, :-1] = block @ weighted
-        targets[:, -1] = block @ self.damping
+        if self._targets is not None:
+            targets = block @ self._targets
+        else:
+            targets = np.empty((len(counts), items.shape[1] + 1))
+            targets[:, :-1] = block @ weighted
+            targets[:, -1] = block @ self.damping
         targets /= counts[:, None]
         k0, seeds = self.recipe.k0, _seeds_of(block)
         rows = user_rows(blocks, self.layout, profiles, sums, counts, k0)

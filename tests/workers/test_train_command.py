@@ -52,6 +52,9 @@ def test_it_says_what_serves_and_what_was_left_out(file: Path) -> None:
     shown = CliRunner().invoke(app, ["train", "--from-files", str(file)])
     assert "serves: learned anew; 90 interactions of 12 users" in " ".join(shown.output.split())
     assert "1 unknown items" in shown.output
+    which = told["report"]["projection"]["options"]["told"]
+    assert "serves; NDCG@20 on 5 times a tenth of the items: ridge" in which
+    assert f"A: {which}" in " ".join(shown.output.split())
 
 
 def test_an_a_that_was_trained_before_may_be_the_prior(file: Path) -> None:

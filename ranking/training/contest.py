@@ -1,0 +1,195 @@
+"""The same-features rule: a learned option serves only where it beats the ridge on other items.
+
+Five times a tenth of the items is held out as if it had just arrived, none of them an item that a
+penalty or a recipe was chosen on. On each split the ridge and every option learn from the same
+features of the same interactions, and NDCG@20 is compared split by split. An option is taken if its
+mean gain over the ridge is above 0 and above two standard errors of the paired differences; of
+several, the one with the largest gain.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from domain.vectors import Matrix
+from ranking.training.choosing import FOLDS, SELECTION_INTERACTIONS, Setting
+from ranking.training.cold import ColdSplit, cold_splits
+from ranking.training.data import TrainingData
+from ranking.training.options import (
+    Option,
+    choose_recipe,
+    fit_options,
+    impossible,
+    name_of,
+    sums_of,
+)
+from ranking.training.solve import Sums, metric_of
+
+SEEDS = 5
+
+CHOSEN_ON = 1
+"""Of the splits that penalties are chosen on, so many choose an option's recipe."""
+
+STANDARD_ERRORS = 2.0
+"""By so many the mean gain has to be above 0."""
+
+RIDGE = "ridge"
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """An option beside the ridge.
+
+    Attributes:
+        name: of the option.
+        recipe: the one that was chosen; None where it was not tried.
+        validation: {recipe: NDCG@20} it was chosen by.
+        ndcg: of the option on each split.
+        gains: over the ridge on each split.
+        reason: why it was not tried.
+    """
+
+    name: str
+    recipe: Option | None = None
+    validation: Mapping[str, float] = field(default_factory=dict)
+    ndcg: Sequence[float] = ()
+    gains: Sequence[float] = ()
+    reason: str = ""
+
+    @property
+    def gain(self) -> float:
+        """The mean over the splits."""
+        return float(np.mean(self.gains)) if self.gains else 0.0
+
+    @property
+    def error(self) -> float:
+        """The standard error of that mean."""
+        if len(self.gains) < SEEDS:
+            return math.inf
+        return float(np.std(self.gains, ddof=1) / math.sqrt(len(self.gains)))
+
+    @property
+    def wins(self) -> bool:
+        """Whether it may serve."""
+        return self.gain > max(0.0, STANDARD_ERRORS * self.error)
+
+    def report(self) -> dict[str, Any]:
+        """For JSON."""
+        if self.recipe is None:
+            return {"not_tried": self.reason}
+        half = STANDARD_ERRORS * self.error
+        return {
+            "recipe": asdict(self.recipe),
+            "validation_ndcg": dict(self.validation),
+            "ndcg": float(np.mean(self.ndcg)),
+            "by_split": list(self.ndcg),
+            "gain": self.gain,
+            "interval": [self.gain - half, self.gain + half],
+            "wins": self.wins,
+        }
+
+    def __str__(self) -> str:
+        if self.recipe is None:
+            return f"{self.name} not tried: {self.reason}"
+        half = STANDARD_ERRORS * self.error
+        return f"{self.name} {np.mean(self.ndcg):.4f} ({self.gain:+.4f} ± {half:.4f})"
+
+
+@dataclass(frozen=True)
+class Contest:
+    """What came of it.
+
+    Attributes:
+        ridge: NDCG@20 of the ridge on each split.
+        attempts: the options that were named.
+    """
+
+    ridge: Sequence[float] = ()
+    attempts: Sequence[Attempt] = ()
+
+    @property
+    def winner(self) -> Option | None:
+        """The option that serves; None: the ridge does."""
+        winners = [one for one in self.attempts if one.wins]
+        return max(winners, key=lambda one: one.gain).recipe if winners else None
+
+    def report(self) -> dict[str, Any]:
+        """For JSON; `told` is one line for people."""
+        winner = self.winner
+        return {
+            "chosen": RIDGE if winner is None else name_of(winner),
+            "ridge": {
+                "ndcg": float(np.mean(self.ridge)) if self.ridge else None,
+                "by_split": list(self.ridge),
+            },
+            **{one.name: one.report() for one in self.attempts},
+            "told": str(self),
+        }
+
+    def __str__(self) -> str:
+        winner = self.winner
+        told = [f"{RIDGE if winner is None else name_of(winner)} serves"]
+        if self.ridge:
+            told.append(
+                f"NDCG@20 on {len(self.ridge)} times a tenth of the items: ridge"
+                f" {np.mean(self.ridge):.4f}"
+            )
+        return "; ".join([*told, *map(str, self.attempts)])
+
+
+def compete(
+    data: TrainingData,
+    prior: Mapping[str, Matrix],
+    setting: Setting,
+    names: Sequence[str],
+    *,
+    seed: int = 0,
+) -> Contest:
+    """Set the options named beside the ridge.
+
+    Looks at no more than SELECTION_INTERACTIONS.
+
+    Args:
+        prior: A0 by part.
+        setting: of the ridge, as `choose` found it with the same seed.
+    """
+    sample = data.sampled(SELECTION_INTERACTIONS, seed)
+    splits = cold_splits(sample, first=0, count=FOLDS + SEEDS, seed=seed)
+    if not names or len(parts := list(splits)) < FOLDS + SEEDS:
+        few = "too few items that somebody took"
+        return Contest(attempts=[Attempt(name, reason=few) for name in names])
+    recipe = replace(setting.recipe, k0=data.k0)
+    attempts: dict[str, Attempt] = {}
+
+    def made(split: ColdSplit) -> Sums:
+        return sums_of(split.rest, recipe, prior)
+
+    for name in names:
+        reason = impossible(name, sample)
+        if reason:
+            attempts[name] = Attempt(name, reason=reason)
+            continue
+        option, scores = choose_recipe(name, parts[:CHOSEN_ON], made, setting.ridge, seed=seed)
+        attempts[name] = Attempt(name, option, scores)
+    tried = [one.recipe for one in attempts.values() if one.recipe is not None]
+    ridge: list[float] = []
+    found: dict[str, list[float]] = {name_of(one): [] for one in tried}
+    for number, split in enumerate(parts[FOLDS:] if tried else []):
+        sums = made(split)
+        ridge.append(split.judge(sums.solve(setting.ridge, metric_of(data.blocks, setting.ridge))))
+        for option, a in fit_options(tried, split.rest, sums, setting.ridge, seed=number):
+            found[name_of(option)].append(split.judge(a))
+    return Contest(
+        ridge,
+        [
+            replace(one, ndcg=found[name], gains=list(np.subtract(found[name], ridge)))
+            if name in found
+            else one
+            for name, one in attempts.items()
+        ],
+    )

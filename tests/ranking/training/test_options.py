@@ -1,0 +1,249 @@
+"""Learned options: what each computes, and when one takes the ridge's place."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from scipy.sparse import csr_matrix
+
+from domain.vectors import BlockMap
+from ranking.training import Recipe, Ridge, Setting, Statistics, TrainingData, fit_projection
+from ranking.training.choosing import FOLDS
+from ranking.training.cold import cold_splits
+from ranking.training.contest import SEEDS, Attempt, Contest, compete
+from ranking.training.distillation import Distillation, taught
+from ranking.training.factors import item_item
+from ranking.training.infonce import Batch, InfoNce, contrast, fit_infonce
+from ranking.training.options import (
+    DISTILLATION,
+    INFONCE,
+    RECIPES,
+    fit_options,
+    impossible,
+    sums_of,
+)
+from ranking.training.solve import metric_of
+
+DIM = 8
+PRIOR = {"history": np.eye(DIM, dtype=np.float32)}
+BOTH = (INFONCE, DISTILLATION)
+
+
+def made(taken: np.ndarray, content: np.ndarray) -> TrainingData:
+    dim = content.shape[1]
+    block = BlockMap("text", np.zeros(dim, np.float32), np.eye(dim, dtype=np.float32), 1.0, 0, dim)
+    unit = content / np.linalg.norm(content, axis=1, keepdims=True)
+    return TrainingData([block], unit.astype(np.float32), csr_matrix(taken.astype(np.float32)))
+
+
+def crowd(users: int, items: int, each: int, noise: int = 0, seed: int = 0) -> TrainingData:
+    """Users who take so many of the items near to their taste, by lot; content says what they go
+    by in DIM coordinates, and nothing in the others."""
+    rng = np.random.default_rng(seed)
+    content = rng.standard_normal((items, DIM))
+    content /= np.linalg.norm(content, axis=1, keepdims=True)
+    tastes = rng.standard_normal((users, DIM))
+    tastes /= np.linalg.norm(tastes, axis=1, keepdims=True)
+    lots = 8.0 * tastes @ content.T - np.log(-np.log(rng.random((users, items))))
+    taken = np.zeros((users, items))
+    np.put_along_axis(taken, np.argsort(-lots, axis=1)[:, :each], 1.0, axis=1)
+    beside = rng.standard_normal((items, noise))
+    return made(taken, np.column_stack([content, beside]))
+
+
+@pytest.fixture(scope="module")
+def data() -> TrainingData:
+    return crowd(300, 160, 20)
+
+
+# -- what each computes -------------------------------------------------------------------------
+
+
+def test_the_gradient_is_what_automatic_differentiation_finds() -> None:
+    rng = np.random.default_rng(0)
+    shapes = ((7, 6), (7, 4), (5, 4))
+    rows, wanted, others = (rng.standard_normal(one).astype(np.float32) for one in shapes)
+    own = rng.random((7, 5)) < 0.3
+    a = rng.standard_normal((6, 4)).astype(np.float32)
+    by_a, by_scale = contrast(Batch(rows, wanted, others, own), a, 0.7)
+    weights = torch.tensor(a, requires_grad=True)
+    log_scale = torch.tensor(0.7, requires_grad=True)
+    mapped = torch.tensor(rows) @ weights
+    found = (mapped * torch.tensor(wanted)).sum(dim=1, keepdim=True)
+    scores = torch.hstack([found, mapped @ torch.tensor(others).T]) * log_scale.exp()
+    scores[:, 1:] = scores[:, 1:].masked_fill(torch.tensor(own), -torch.inf)
+    loss = torch.nn.functional.cross_entropy(scores, torch.zeros(7, dtype=torch.long))
+    loss.backward()
+    np.testing.assert_allclose(by_a, weights.grad.numpy(), atol=1e-5)
+    assert by_scale == pytest.approx(log_scale.grad.item(), rel=1e-4)
+
+
+def test_infonce_starts_at_the_prior_learns_and_is_the_same_for_the_same_seed(
+    data: TrainingData,
+) -> None:
+    split = next(cold_splits(data, first=0, count=1))
+    sums = sums_of(split.rest, Recipe(), PRIOR)
+    still = fit_infonce(split.rest, sums.prior, InfoNce(epochs=0))
+    np.testing.assert_array_equal(still, sums.prior)
+    recipe = InfoNce(decay=1e-4, learning_rate=0.01)
+    learned = fit_infonce(split.rest, sums.prior, recipe, seed=1)
+    assert split.judge(learned) > split.judge(np.random.default_rng(0).permuted(sums.prior))
+    assert split.judge(learned) >= split.judge(sums.prior)
+    np.testing.assert_array_equal(learned, fit_infonce(split.rest, sums.prior, recipe, seed=1))
+    held = fit_infonce(split.rest, sums.prior, replace(recipe, decay=1e3), seed=1)
+    assert np.abs(held - sums.prior).max() < np.abs(learned - sums.prior).max()
+
+
+def test_the_teachers_sums_are_those_of_eases_predictions(data: TrainingData) -> None:
+    recipe = Recipe(alpha=0.5, dropout=0)
+    statistics = Statistics.of(data, recipe)
+    found = taught(data, statistics, 50.0)
+    seen = data.interactions.toarray()
+    warm = np.flatnonzero(statistics.damping > 0)
+    model = np.zeros((seen.shape[1],) * 2)
+    model[np.ix_(warm, warm)] = item_item((seen.T @ seen)[np.ix_(warm, warm)], 50.0)
+    predicted = seen @ model
+    counts = seen.sum(axis=1)
+    active = counts > 0
+    ones = np.column_stack([data.items, np.ones(len(data.items))])
+    targets = (predicted * statistics.damping) @ ones / np.maximum(counts, 1)[:, None]
+    rows = data.user_rows(np.arange(len(seen)), data.interactions) * counts[:, None]
+    np.testing.assert_allclose(found.cross, rows[active].T @ targets[active], rtol=1e-3, atol=1e-3)
+    np.testing.assert_array_equal(found.gram, statistics.gram)
+
+
+def test_a_teacher_that_counts_for_nothing_leaves_the_ridge(data: TrainingData) -> None:
+    sums, ridge = sums_of(data, Recipe(), PRIOR), Ridge()
+    [(_, a)] = fit_options([Distillation(mix=0.0)], data, sums, ridge)
+    np.testing.assert_allclose(a, sums.solve(ridge, metric_of(data.blocks, ridge)), atol=1e-9)
+
+
+def test_with_too_many_items_there_is_no_teacher(
+    data: TrainingData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert impossible(DISTILLATION, data) == ""
+    monkeypatch.setattr("ranking.training.options.EASE_ITEMS", 100)
+    assert "the limit is 100" in impossible(DISTILLATION, data)
+    assert impossible(INFONCE, data) == ""
+    found = compete(data, PRIOR, Setting(), [DISTILLATION])
+    assert found.winner is None
+    assert "the limit is 100" in found.report()[DISTILLATION]["not_tried"]
+
+
+# -- the rule -----------------------------------------------------------------------------------
+
+
+def attempt(gains: list[float], name: str = INFONCE) -> Attempt:
+    return Attempt(name, RECIPES[name][0], ndcg=[0.3] * len(gains), gains=gains)
+
+
+@pytest.mark.parametrize(
+    ("gains", "wins"),
+    [
+        ([0.01, 0.011, 0.009, 0.012, 0.01], True),
+        ([0.01, 0.01, 0.01, 0.01, 0.01], True),
+        ([0.03, -0.01, 0.02, -0.02, 0.01], False),  # positive, within the noise
+        ([-0.01, -0.011, -0.009, -0.012, -0.01], False),
+        ([0.0] * 5, False),
+        ([0.01, 0.011, 0.009], False),  # too few splits
+        ([], False),
+    ],
+)
+def test_an_option_wins_by_two_standard_errors_over_all_splits(
+    gains: list[float], wins: bool
+) -> None:
+    assert attempt(gains).wins == wins
+
+
+def test_the_threshold_is_two_standard_errors_of_the_paired_differences() -> None:
+    gains = np.array([0.0, 0.01, 0.02, 0.03, 0.04])
+    error = gains.std(ddof=1) / math.sqrt(5)
+    just = gains - gains.mean() + 2.001 * error
+    not_quite = gains - gains.mean() + 1.999 * error
+    assert attempt(just.tolist()).wins
+    assert not attempt(not_quite.tolist()).wins
+
+
+def test_of_several_winners_the_one_that_gains_most_serves() -> None:
+    less, more = attempt([0.01] * 5), attempt([0.02] * 5, DISTILLATION)
+    assert Contest([0.3] * 5, [less, more]).winner == more.recipe
+    assert Contest([0.3] * 5, [less, attempt([-0.02] * 5, DISTILLATION)]).winner == less.recipe
+    assert Contest([0.3] * 5, []).winner is None
+
+
+def test_the_splits_hold_out_other_items_than_the_penalties_were_chosen_on(
+    data: TrainingData,
+) -> None:
+    splits = list(cold_splits(data, first=0, count=FOLDS + SEEDS))
+    assert len(splits) == FOLDS + SEEDS
+    items = [{row.tobytes() for row in split.candidates} for split in splits]
+    assert len(set.union(*items)) == sum(map(len, items))
+    again = list(cold_splits(data, first=0, count=FOLDS))
+    for one, other in zip(again, splits, strict=False):
+        np.testing.assert_array_equal(one.candidates, other.candidates)
+
+
+def test_a_few_items_decide_nothing() -> None:
+    few = crowd(30, 12, 3)
+    found = compete(few, PRIOR, Setting(), BOTH)
+    assert found.winner is None
+    assert all(one.reason for one in found.attempts)
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_a_teacher_wins_where_interactions_are_few_and_content_is_mostly_noise(seed: int) -> None:
+    noisy = crowd(400, 200, 8, noise=24, seed=seed)
+    prior = {"history": np.eye(DIM + 24, dtype=np.float32)}
+    fitted = fit_projection(noisy, prior, options=BOTH)
+    assert isinstance(fitted.setting.option, Distillation)
+    assert fitted.contest is not None
+    won = {one.name: one for one in fitted.contest.attempts}[DISTILLATION]
+    assert won.gain > 0.03
+    assert min(won.gains) > 0.0
+    [(_, a)] = fit_options(
+        [fitted.setting.option],
+        noisy,
+        sums_of(noisy, fitted.setting.recipe, prior),
+        fitted.setting.ridge,
+    )
+    np.testing.assert_allclose(fitted.matrices["history"], a[:-1], atol=1e-6)
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_the_ridge_stays_where_it_has_all_it_needs(seed: int) -> None:
+    fitted = fit_projection(crowd(400, 200, 20, seed=seed), PRIOR, options=BOTH)
+    assert fitted.setting.option is None
+    assert fitted.contest is not None
+    assert not any(one.wins for one in fitted.contest.attempts)
+
+
+def test_the_report_says_what_each_won_by(data: TrainingData) -> None:
+    fitted = fit_projection(data, PRIOR, options=BOTH)
+    report = json.loads(json.dumps(fitted.report()))["options"]
+    ridge = np.array(report["ridge"]["by_split"])
+    assert len(ridge) == SEEDS
+    for name in BOTH:
+        one = report[name]
+        gains = np.array(one["by_split"]) - ridge
+        assert one["gain"] == pytest.approx(gains.mean())
+        half = 2 * gains.std(ddof=1) / math.sqrt(SEEDS)
+        assert one["interval"] == pytest.approx([gains.mean() - half, gains.mean() + half])
+        assert one["wins"] == (one["interval"][0] > 0)
+        assert name in report["told"]
+    best = max(BOTH, key=lambda name: report[name]["gain"])
+    assert report["chosen"] == (best if report[best]["wins"] else "ridge")
+    assert report["told"].startswith(f"{report['chosen']} serves")
+
+
+def test_where_a_setting_has_an_option_it_is_fitted_and_the_sums_are_the_ridges(
+    data: TrainingData,
+) -> None:
+    plain = fit_projection(data, PRIOR, setting=Setting())
+    other = fit_projection(data, PRIOR, setting=Setting(option=Distillation(50.0, 1.0)))
+    np.testing.assert_array_equal(plain.statistics.cross, other.statistics.cross)
+    assert not np.allclose(plain.matrices["history"], other.matrices["history"])
