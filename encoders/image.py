@@ -15,6 +15,7 @@ from PIL import Image
 from domain.errors import FirstlightError, PermanentError, RetryableError
 from domain.vectors import Matrix
 from encoders.batcher import Piece
+from encoders.folding import folded
 from encoders.pictures import decode_picture
 from encoders.precision import Network
 from encoders.quiet import quiet
@@ -101,10 +102,11 @@ class ImageStages:
         self._resize, self._side = clip.resize, clip.side
         self._max_pixels = max_pixels
         module = clip.visual().to(memory_format=torch.channels_last)
-        self.network = Network(module, device)
         self._mean = torch.tensor(clip.mean, device=device).reshape(1, 3, 1, 1)
         self._scale = 1 / torch.tensor(clip.std, device=device).reshape(1, 3, 1, 1)
-        self.dim = self.core(self.network, [self.probe()[0][0]]).shape[1]
+        (pictures,) = self.probe()
+        self.network = folded(Network(module, device), self.core, pictures[:1])
+        self.dim = self.core(self.network, pictures[:1]).shape[1]
 
     def pre(self, inputs: Sequence[bytes]) -> list[list[Piece] | FirstlightError]:
         """Decode, resize and crop as the model wants it; pixels stay 8 bits until the device."""
