@@ -3,7 +3,9 @@
 MovieLens-1M from FIRSTLIGHT_TEST_DATA, strict item cold start, the validation half of the cold
 items, full rankings, mean over seeds. Before training: the product of fused vectors with the sum of
 a user's. After: the bilinear ridge of SCIENCE section 2 with a bias, at one strength for all. Texts
-and posters are embedded once and cached in the data directory (FIRSTLIGHT_DATA_DIR).
+and posters are embedded once and cached in the data directory (FIRSTLIGHT_DATA_DIR). That one
+strength is relative to the mean over all dimensions, so after training rows with the same blocks
+compare, and rows with others do not.
 """
 
 from __future__ import annotations
