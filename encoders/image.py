@@ -21,8 +21,9 @@ from encoders.precision import Network
 from encoders.quiet import quiet
 from encoders.sources import Located
 
-PICTURE_BUDGET = {"cpu": 8, "cuda": 64, "mps": 16}
-"""Pictures of one batch."""
+PICTURE_BUDGET = {"cpu": 6, "cuda": 64, "mps": 16}
+"""Pictures of one batch. Few on a processor: glibc asks the kernel anew for each tensor above
+32 MB, and EfficientNet's largest takes 4.9 MB a picture; with fewer still, ViTs are slower."""
 
 MAX_PARTS = 16
 """Parts of one text that CLIP's text tower reads, spread evenly over it."""
