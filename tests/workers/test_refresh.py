@@ -138,7 +138,8 @@ def test_a_cold_item_gets_factors_from_those_who_took_it(filled: Shop) -> None:
         hybrid.fold_in_trained([warm[2], cold], [1.0, 1.0]),
     ]
     assert hybrid.collaborative is not None
-    expected = hybrid.collaborative.fold_in_item(np.stack(people), [1.0, 1.0])  # type: ignore[arg-type]
+    rows = np.stack([taken.vector for taken in people if taken is not None])
+    expected = hybrid.collaborative.fold_in_item(rows, [1.0, 1.0])
     (found,) = hybrid.space.factors_of(after.vectors[RANK][None])
     np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-5)
 
@@ -271,7 +272,7 @@ def test_one_search_of_the_real_index_ranks_by_the_explicit_formula(real_shop: S
         score = (1 - g + 0.5 * g) * (relevance - relevance.mean()) / relevance.std()
         if p is not None:
             v = hybrid.trained_factors(ids).astype(np.float64)
-            liked = v @ p
+            liked = v @ p.vector
             warm = liked[number > 0]
             score += 1.2 * g * (liked - warm.mean()) / warm.std()
         hits = shop.held.index.query(active.collection, query.vector, limit=len(ids), exact=True)
