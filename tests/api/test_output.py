@@ -59,4 +59,4 @@ def test_the_broker_is_named_where_it_is_and_without_its_password(tmp_path: Path
     own = Settings.model_validate(
         {"data_dir": tmp_path, "broker": {"url": "redis://me:secret@broker.example:6379/1"}}
     )
-    assert dict(addresses(own))["broker"] == "redis://me:***@broker.example:6379/1"
+    assert dict(addresses(own))["broker"] == "redis://me:****@broker.example:6379/1"

@@ -211,7 +211,6 @@ def test_a_graph_with_longer_places_than_the_collection_holds_is_said_and_left_a
 def test_the_command_tells_what_the_graph_is_worth_in_one_line(
     filled: Shop, random_graph: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("api.cli.train.settings", lambda: filled.settings)
     monkeypatch.setattr("api.cli.graph.settings", lambda: filled.settings)
     monkeypatch.setattr(runtime, "runtime", lambda: filled.held)
     monkeypatch.setattr(runtime, "close", lambda: None)
