@@ -57,14 +57,15 @@ Version = Annotated[int, BeforeValidator(_to_version)]
 
 def _to_moment(value: Any) -> Any:
     """Numbers, also in quotes, would be read as seconds or milliseconds since 1970, as they fit."""
-    if isinstance(value, datetime) or (isinstance(value, str) and not _is_number(value)):
+    if isinstance(value, datetime) or (isinstance(value, str) and not is_number(value)):
         return value
     raise ValueError(
         "a timestamp is ISO 8601 text with a zone; send one such as 2026-01-31T09:30:00Z"
     )
 
 
-def _is_number(text: str) -> bool:
+def is_number(text: str) -> bool:
+    """Whether a text reads as a number."""
     try:
         float(text)
     except ValueError:

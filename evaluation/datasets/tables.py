@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from domain.errors import RejectedError
+from domain.fields import is_number
 
 UTF_8 = "utf-8-sig"
 """UTF-8, whether or not it begins with the mark that some editors write."""
@@ -105,14 +106,14 @@ class Table:
                 return np.array(list(map(float, texts)), dtype=np.float64)
             return np.array([float(t) if t else empty for t in texts], dtype=np.float64)
         except ValueError:
-            row = next(row for row, text in enumerate(texts) if text and not _is_number(text))
+            row = next(row for row, text in enumerate(texts) if text and not is_number(text))
             self.reject(row, column, f"{texts[row]!r} is not a number", "write a number, such as 3")
 
     def seconds(self, column: str) -> NDArray[np.float64]:
         """[rows] seconds since 1970, NaN where empty; numbers, or ISO 8601 (UTC unless a zone)."""
         texts = self.columns[column]
         first = next((text for text in texts if text), "")
-        if _is_number(first) or not first:
+        if is_number(first) or not first:
             return self.numbers(column, empty=math.nan)
         found = np.full(len(texts), np.nan)
         for row, text in enumerate(texts):
@@ -129,14 +130,6 @@ class Table:
                 )
             found[row] = (when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp()
         return found
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
 
 
 def _reader(stream: io.TextIOBase, delimiter: str, *, quoting: bool) -> Rows:

@@ -55,7 +55,7 @@ def cold_splits(
     Args:
         count: so many; `first + count` at most 1 / COLD_SHARE.
     """
-    taken = np.bincount(data.interactions.indices, minlength=data.interactions.shape[1]) > 0
+    taken = data.popularity() > 0
     known = np.flatnonzero(taken & np.any(data.items != 0, axis=1))
     size = int(len(known) * COLD_SHARE)
     if size < 2:

@@ -68,7 +68,7 @@ def fit_collaborative(
     chosen = [ids[at] for at in warm]
     if before is not None:
         factors = factors.turned(turn_of(chosen, factors.items[warm], before))
-    counts = np.bincount(data.interactions.indices, minlength=len(ids))[warm]
+    counts = data.popularity()[warm]
     arrays = {COUNTS: counts.astype(np.float32), FACTORS: factors.items[warm]}
     if factors.sources is not None:
         arrays[USERS] = factors.sources[warm]

@@ -187,7 +187,7 @@ def run_trial(
         fit_projection(rest, prior, setting=setting),
         with_newcomers(factors, rest, newcomers),
         Moments.of(rest.items),
-        np.bincount(kept.indices, minlength=len(rest.items)),
+        rest.popularity(),
     )
     asked = np.flatnonzero((np.diff(hidden.indptr) > 0) & (np.diff(kept.indptr) > 0))
     if not len(asked):
@@ -252,7 +252,7 @@ def _left_out(
 
 def _made_young(data: TrainingData, rng: np.random.Generator) -> NDArray[np.int64]:
     """[n_items] how many pairs an item keeps; -1 where it keeps all."""
-    counts = np.bincount(data.interactions.indices, minlength=len(data.items))
+    counts = data.popularity()
     usable = np.flatnonzero((counts > max(REVEALED)) & np.any(data.items != 0, axis=1))
     chosen = rng.permutation(usable)[: int(YOUNG * len(usable))]
     revealed = np.full(len(counts), -1, dtype=np.int64)
