@@ -152,6 +152,6 @@ class Models:
         return [] if self._words is None else self._words.describe()
 
     def close(self) -> None:
-        """End the device thread."""
+        """End the device's lanes."""
         if self._words is not None and not self._borrowed:
             self._words.close()

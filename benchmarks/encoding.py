@@ -17,11 +17,12 @@ from benchmarks.report import Figure, processor
 from benchmarks.system import environment
 from domain.settings import Settings
 from encoders import Encoders, render_item
+from encoders.device import cpu_threads
 from encoders.packs import resolve
 
 TEXTS = 240
 PICTURES = 192
-PAIRS = 3
+PAIRS = 5
 PEER_BATCH = 32
 
 
@@ -39,6 +40,11 @@ def paired(
         if number:
             rates.append((pair[0], pair[1]))
     return rates
+
+
+def _all_threads(settings: Settings) -> None:
+    """The peers compute in this thread: on as many of torch's threads as the encoders' lanes."""
+    torch.set_num_threads(cpu_threads(settings.encoder))
 
 
 def _figure(
@@ -66,6 +72,7 @@ def measure() -> list[Figure]:
         ) as settings:
             encoders = Encoders.load(settings, parts=frozenset({"text", "image"}))
             chosen = {report.name: report.precision for report in encoders.describe()}
+            _all_threads(settings)
             if precision == "float32" or chosen["text"] != "float32":
                 weights = resolve(settings).text.source
                 figures.append(_texts(encoders, weights, precision, chosen))

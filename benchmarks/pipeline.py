@@ -13,8 +13,8 @@ from domain.items import Item, Media
 from encoders import Encoders, ItemInputs, render_item
 
 BATCH = 64
-RUNS = 3
-ITEMS = {False: 320, True: 192}
+RUNS = 8
+ITEMS = {False: 400, True: 256}
 """Items per run, text only and text + image; every run takes others, so no cache helps."""
 
 

@@ -76,7 +76,10 @@ def _wait(child: subprocess.Popen[bytes], log: Path) -> None:
 
 
 def wait_indexed(client: FirstlightClient, count: int, timeout_s: float = 1800.0) -> None:
-    """Until at least `count` items are indexed and none is pending."""
+    """Until at least `count` items are indexed and none is pending.
+
+    Asked once a second: the answer costs the API some 20 ms, which a pipeline would miss.
+    """
     deadline = time.monotonic() + timeout_s
     while True:
         try:
@@ -89,4 +92,4 @@ def wait_indexed(client: FirstlightClient, count: int, timeout_s: float = 1800.0
             raise RuntimeError(f"{counts['dead']} items are dead; see `firstlight dead`")
         if time.monotonic() > deadline:
             raise RuntimeError(f"not indexed within {timeout_s:.0f} s: {counts}")
-        time.sleep(0.2)
+        time.sleep(1.0)

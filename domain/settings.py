@@ -126,7 +126,7 @@ class EncoderSettings(Group):
         " within cosine .999 of float32, per encoder.",
     )
     threads: int | None = Field(
-        None, ge=1, description="Torch threads on a CPU. Default: the cores this process may use."
+        None, ge=1, description="Cores of a CPU to encode on. Default: those this process may use."
     )
     queue_items: int = Field(
         1024, ge=1, description="Inputs that may wait before one encoder; more block."

@@ -44,7 +44,7 @@ class WaveformModel(Protocol):
     def frames(
         self, network: Network | None, batch: NDArray[np.float32], samples: int
     ) -> torch.Tensor:
-        """n prepared sounds of one length -> [n, time, frame_dim], on the device thread.
+        """n prepared sounds of one length -> [n, time, frame_dim], on a lane of the device.
 
         Args:
             samples: their length before they were prepared.

@@ -1,23 +1,26 @@
-"""Dynamic batching: one thread per device, which serves every encoder's queue in turn.
+"""Dynamic batching: the queue of each encoder, and the batches that are made of it.
 
 Callers prepare pieces (tokenised chunks, decoded pictures, windows of sound) in their own threads
-and put them into their encoder's queue; the device thread forms batches of pieces of like length
-within a cost budget and runs the model on them. docs/decisions/0002-batching.md has the reasons.
+and put them into their encoder's queue; a lane of the device (encoders.lanes) takes batches of
+pieces of like length within a cost budget and runs the model on them.
+docs/decisions/0002-batching.md has the reasons.
 """
 
 from __future__ import annotations
 
-import threading
 import time
 from bisect import insort
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, InvalidStateError
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from domain.errors import FirstlightError, PermanentError, RetryableError
 from domain.log import logger
 from domain.vectors import Matrix, Vector
+
+if TYPE_CHECKING:
+    from encoders.lanes import Lanes
 
 log = logger(__name__)
 
@@ -72,7 +75,9 @@ class Job:
 
 
 @dataclass(slots=True, order=True)
-class _Waiting:
+class Waiting:
+    """A piece in a queue, in the order in which batches are cut."""
+
     group: int
     cost: int
     number: int
@@ -86,11 +91,11 @@ class _Waiting:
 
 
 class Batcher:
-    """The queue of one encoder on a device thread."""
+    """The queue of one encoder on a device."""
 
     def __init__(
         self,
-        device: DeviceThread,
+        device: Lanes,
         name: str,
         core: Callable[[list[Any]], Matrix],
         *,
@@ -101,7 +106,7 @@ class Batcher:
     ) -> None:
         """
         Args:
-            core: payloads of n pieces -> [n, dim] float32, run on the device thread.
+            core: payloads of n pieces -> [n, dim] float32, run on a lane.
             budget: most that a batch may cost (n * longest); one longer piece runs alone.
             queue_items: pieces that may wait; a submitter with more blocks.
             timeout_s: how long a submitter blocks, and how long a batch may run before the
@@ -115,7 +120,7 @@ class Batcher:
         self.timeout_s = timeout_s
         self.max_wait_s = max_wait_s
         self._device = device
-        self._waiting: list[_Waiting] = []
+        self._waiting: list[Waiting] = []
         self._expected = 0
         self._cost = 0
         device.serve(self)
@@ -156,13 +161,13 @@ class Batcher:
                 return False
             number = self._device.next_number()
             now = time.monotonic()
-            insort(self._waiting, _Waiting(piece.group, piece.cost, number, job, position, now))
+            insort(self._waiting, Waiting(piece.group, piece.cost, number, job, position, now))
             self._cost += piece.cost
             if len(self._waiting) == 1 or self._cost >= self.budget:
                 condition.notify_all()
         return True
 
-    # The methods below are called by the device thread, which holds the condition.
+    # The methods below are called by a lane, which holds the condition.
 
     def ready_at(self) -> float | None:
         """time.monotonic() from which a batch may start; None while nothing waits."""
@@ -172,7 +177,12 @@ class Batcher:
             return 0.0
         return min(one.since for one in self._waiting) + self.max_wait_s
 
-    def take(self) -> list[_Waiting]:
+    @property
+    def idle(self) -> bool:
+        """Whether nothing waits and nothing is being prepared."""
+        return not self._waiting and self._expected <= 0
+
+    def take(self) -> list[Waiting]:
         """Remove and return the next batch: the one that holds the oldest piece.
 
         What waits is cut into batches from the longest piece down, which pads least; a batch that
@@ -186,7 +196,7 @@ class Batcher:
         self._cost = sum(one.cost for one in waiting)
         return batch
 
-    def _oldest_batch(self, waiting: list[_Waiting]) -> tuple[int, int]:
+    def _oldest_batch(self, waiting: list[Waiting]) -> tuple[int, int]:
         if not waiting:
             return 0, 0
         oldest = min(range(len(waiting)), key=lambda at: waiting[at].number)
@@ -200,135 +210,7 @@ class Batcher:
                 return low, high
             high = low
 
-    def abandon(self, error: FirstlightError) -> None:
-        """Fail everything that waits."""
-        for one in self._waiting:
-            one.job.fail(error)
-        self._waiting, self._cost = [], 0
-
-
-class DeviceThread:
-    """The one thread that runs models on a device, each encoder's queue in turn."""
-
-    def __init__(self, name: str, on_start: Callable[[], None] = lambda: None) -> None:
-        """
-        Args:
-            on_start: run first in the thread (thread counts of torch are per thread).
-        """
-        self.condition = threading.Condition()
-        self.name = name
-        self._batchers: list[Batcher] = []
-        self._turn = 0
-        self._number = 0
-        self._stopping = False
-        self._dead = False
-        self._running: tuple[Batcher, float, list[_Waiting]] | None = None
-        self._on_start = on_start
-        self._thread = threading.Thread(target=self._live, name=f"device-{name}", daemon=True)
-        self._thread.start()
-
-    @property
-    def alive(self) -> bool:
-        """Whether the thread takes work."""
-        return not (self._dead or self._stopping) and self._thread.is_alive()
-
-    def death(self) -> RetryableError:
-        """What a submitter is told when the thread takes no work."""
-        if self._stopping:
-            return RetryableError("the encoders are being closed")
-        return RetryableError(
-            f"the device thread {self.name} has died", remedy="restart this process"
-        )
-
-    def next_number(self) -> int:
-        """A running number: the age of a piece."""
-        self._number += 1
-        return self._number
-
-    def serve(self, batcher: Batcher) -> None:
-        """Add an encoder's queue."""
-        with self.condition:
-            self._batchers.append(batcher)
-
-    def check(self) -> None:
-        """Raise RetryableError when the thread has died or a batch has run for too long.
-
-        What waits then fails at once instead of waiting for its own timeout.
-        """
-        error: RetryableError | None = None
-        with self.condition:
-            if not self.alive:
-                error = self.death()
-            elif self._running is not None:
-                batcher, since, batch = self._running
-                ran_s = time.monotonic() - since
-                if ran_s > batcher.timeout_s:
-                    error = RetryableError(
-                        f"a batch of {len(batch)} on the {batcher.name} encoder has been running"
-                        f" for {ran_s:.1f} s, the limit is {batcher.timeout_s:g} s",
-                        remedy="restart this process",
-                    )
-                    for one in batch:
-                        one.job.fail(error)
-            if error is not None:
-                self._abandon(error)
-        if error is not None:
-            raise error
-
-    def close(self, timeout_s: float = 10.0) -> None:
-        """Fail what waits, let the running batch end (at most timeout_s) and end the thread."""
-        with self.condition:
-            self._stopping = True
-            self._abandon(self.death())
-        self._thread.join(timeout_s)
-
-    def _abandon(self, error: FirstlightError) -> None:
-        for batcher in self._batchers:
-            batcher.abandon(error)
-        self.condition.notify_all()
-
-    def _live(self) -> None:
-        try:
-            self._on_start()
-            while (work := self._next()) is not None:
-                batcher, batch = work
-                self._run(batcher, batch)
-                with self.condition:
-                    self._running = None
-                    self.condition.notify_all()
-        finally:
-            # Also when something that is no Exception ends the thread: nobody may wait for it.
-            with self.condition:
-                self._dead = True
-                error = self.death()
-                if self._running is not None:
-                    for one in self._running[2]:
-                        one.job.fail(error)
-                self._abandon(error)
-
-    def _next(self) -> tuple[Batcher, list[_Waiting]] | None:
-        with self.condition:
-            while not self._stopping:
-                now = time.monotonic()
-                soonest: float | None = None
-                for step in range(len(self._batchers)):
-                    at = (self._turn + step) % len(self._batchers)
-                    ready_at = self._batchers[at].ready_at()
-                    if ready_at is None:
-                        continue
-                    if ready_at > now:
-                        soonest = ready_at if soonest is None else min(soonest, ready_at)
-                        continue
-                    batch = self._batchers[at].take()
-                    self.condition.notify_all()
-                    if batch:
-                        self._turn = at + 1
-                        self._running = (self._batchers[at], now, batch)
-                        return self._batchers[at], batch
-                self.condition.wait(None if soonest is None else soonest - now)
-            return None
-
-    def _run(self, batcher: Batcher, batch: list[_Waiting]) -> None:
+    def run(self, batch: list[Waiting]) -> None:
         """Run a batch; one that fails is split in two until the culprit is alone."""
         todo = [batch]
         while todo:
@@ -336,19 +218,23 @@ class DeviceThread:
             if not part:
                 continue
             try:
-                vectors = batcher.core([one.piece.payload for one in part])
+                vectors = self.core([one.piece.payload for one in part])
             except Exception as error:
                 if len(part) > 1:
-                    log.warning(
-                        "batch split", encoder=batcher.name, size=len(part), reason=str(error)
-                    )
+                    log.warning("batch split", encoder=self.name, size=len(part), reason=str(error))
                     half = len(part) // 2
                     todo += [part[half:], part[:half]]
                 else:
-                    part[0].job.fail(_failure(batcher.name, error))
+                    part[0].job.fail(_failure(self.name, error))
                 continue
             for one, vector in zip(part, vectors, strict=True):
                 one.job.put(one.position, vector)
+
+    def abandon(self, error: FirstlightError) -> None:
+        """Fail everything that waits."""
+        for one in self._waiting:
+            one.job.fail(error)
+        self._waiting, self._cost = [], 0
 
 
 def _failure(name: str, error: Exception) -> FirstlightError:

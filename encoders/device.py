@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
@@ -12,6 +11,10 @@ import torch
 
 from domain.errors import RejectedError
 from domain.settings import EncoderSettings
+from encoders.lanes import Lanes
+
+MAX_LANES = 8
+"""Most lanes of a processor: between torch's operations they share Python's lock."""
 
 _CPU_QUOTA = Path("/sys/fs/cgroup/cpu.max")
 
@@ -49,14 +52,15 @@ def cpu_threads(settings: EncoderSettings) -> int:
     return max(1, min(cores or 1, _quota()))
 
 
-def thread_setter(settings: EncoderSettings) -> Callable[[], None]:
-    """What sets torch's thread count. OpenMP keeps it per thread: call it in each that computes."""
+def start_lanes(device: torch.device, settings: EncoderSettings) -> Lanes:
+    """The lanes that run models on the device: one on a GPU, on a processor one per thread.
+
+    The calling thread, which loads and probes the models, computes on as many threads as a lane.
+    """
     threads = cpu_threads(settings)
-
-    def set_threads() -> None:
-        torch.set_num_threads(threads)
-
-    return set_threads
+    lanes = min(threads, MAX_LANES) if device.type == "cpu" else 1
+    torch.set_num_threads(max(1, threads // lanes))
+    return Lanes(str(device), lanes=lanes, threads=threads, set_threads=torch.set_num_threads)
 
 
 def _quota() -> int:

@@ -13,8 +13,9 @@ import numpy as np
 from domain.errors import FirstlightError, PermanentError, RetryableError
 from domain.settings import EncoderSettings
 from domain.vectors import Matrix, Vector
-from encoders.batcher import Batcher, DeviceThread, Job, Piece
+from encoders.batcher import Batcher, Job, Piece
 from encoders.cache import EmbeddingCache, cache_key
+from encoders.lanes import Lanes
 
 In = TypeVar("In")
 In_contra = TypeVar("In_contra", contravariant=True)
@@ -26,7 +27,6 @@ class Stages(Protocol[In_contra]):
     Attributes:
         model: how the model is called in reports (its source).
         dim: length of its vectors.
-        budget: most that one batch may cost (see Piece.cost).
         stride: inputs that `pre` takes at once; small where preparing one is slow, so that the
             device starts on the first while the next is prepared.
         network: the torch module in its precision (encoders.precision.Network); None where
@@ -35,16 +35,20 @@ class Stages(Protocol[In_contra]):
 
     model: str
     dim: int
-    budget: int
     stride: int
     network: Any
+
+    @property
+    def budget(self) -> int:
+        """Most that one batch may cost (see Piece.cost)."""
+        ...
 
     def pre(self, inputs: Sequence[In_contra]) -> list[list[Piece] | FirstlightError]:
         """Prepare inputs in the caller's thread; an error is that input's outcome."""
         ...
 
     def core(self, network: Any, payloads: list[Any]) -> Matrix:
-        """Payloads of n pieces -> [n, dim] float32, on the device thread."""
+        """Payloads of n pieces -> [n, dim] float32, on a lane of the device."""
         ...
 
     def content(self, value: In_contra) -> bytes:
@@ -130,7 +134,7 @@ class Encoder(Generic[In]):
         self,
         name: str,
         stages: Stages[In],
-        device: DeviceThread,
+        device: Lanes,
         *,
         fingerprint: str,
         settings: EncoderSettings,
@@ -191,7 +195,7 @@ class Encoder(Generic[In]):
         return self.start(inputs).finish()
 
     def check(self) -> None:
-        """Raise RetryableError when the device thread is stuck or dead."""
+        """Raise RetryableError when the device is stuck or dead."""
         self._device.check()
 
 

@@ -1,11 +1,11 @@
-"""The encoders of one process: a pack's models behind one device thread."""
+"""The encoders of one process: a pack's models on one device."""
 
 from __future__ import annotations
 
 import hashlib
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -13,11 +13,11 @@ from domain.errors import FirstlightError, RejectedError
 from domain.log import logger
 from domain.settings import Settings
 from domain.vectors import Vector
-from encoders.batcher import DeviceThread
 from encoders.cache import EmbeddingCache
 from encoders.encoder import Encoder, Stages
 from encoders.families import OPEN_CLIP, preprocessing, raw_dim
 from encoders.items import EncodedItem, ItemInputs, encode_items
+from encoders.lanes import Lanes
 from encoders.sources import Located, fingerprint, locate
 from encoders.spec import ModelSpec, Pack
 from encoders.uncollected import uncollected
@@ -64,7 +64,7 @@ class Encoders:
         self._lock = threading.RLock()
         self._located: dict[str, Located] = {}
         self._encoders: dict[str, Encoder[Any]] = {}
-        self._device: DeviceThread | None = None
+        self._device: Lanes | None = None
         self._torch_device: Any = None
         self._cache: EmbeddingCache | None = None
 
@@ -169,12 +169,12 @@ class Encoders:
         return [self._report(name, loaded[name]) for name in PARTS if name in loaded]
 
     def check(self) -> None:
-        """Raise RetryableError when the device thread is stuck or dead."""
+        """Raise RetryableError when the device is stuck or dead."""
         if self._device is not None:
             self._device.check()
 
     def close(self) -> None:
-        """End the device thread and close the cache; what waits fails with RetryableError."""
+        """End the device's lanes and close the cache; what waits fails with RetryableError."""
         with self._lock:
             if self._device is not None:
                 self._device.close()
@@ -327,9 +327,7 @@ class Encoders:
     def _start_device(self) -> None:
         if self._device is not None:
             return
-        from encoders.device import choose_device, thread_setter
+        from encoders.device import choose_device, start_lanes
 
         self._torch_device = choose_device(self._settings.encoder.device)
-        set_threads: Callable[[], None] = thread_setter(self._settings.encoder)
-        set_threads()
-        self._device = DeviceThread(str(self._torch_device), set_threads)
+        self._device = start_lanes(self._torch_device, self._settings.encoder)

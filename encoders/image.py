@@ -21,7 +21,7 @@ from encoders.precision import Network
 from encoders.quiet import quiet
 from encoders.sources import Located
 
-PICTURE_BUDGET = {"cpu": 6, "cuda": 64, "mps": 16}
+PICTURE_BUDGET = {"cpu": 4, "cuda": 64, "mps": 16}
 """Pictures of one batch. Few on a processor: glibc asks the kernel anew for each tensor above
 32 MB, and EfficientNet's largest takes 4.9 MB a picture; with fewer still, ViTs are slower."""
 

@@ -18,7 +18,8 @@ from encoders.quiet import quiet
 from encoders.sources import Located
 
 TOKEN_BUDGET = {"cpu": 1024, "cuda": 65_536, "mps": 8192}
-"""Tokens of one batch, padding included. On a processor small batches of like length win."""
+"""Tokens of one batch in float32, padding included; twice as many in half precision. On a
+processor small batches of like length win (docs/decisions/0011-lanes.md)."""
 
 MAX_CHUNKS = 32
 """Chunks of one text that are read, spread evenly over it; the rest of a longer text is not."""
@@ -26,7 +27,7 @@ MAX_CHUNKS = 32
 DEFAULT_WINDOW = 8192
 """Tokens of a model that names no window of its own, and the most of one that names more."""
 
-_STRIDE = 256
+_STRIDE = 32
 _OFFSET_POSITIONS = {"roberta", "xlm-roberta", "camembert", "mpnet"}
 """Model types whose position table is two longer than their window."""
 
@@ -98,7 +99,7 @@ class TextStages:
         """
         self.model = located.spec.source
         self.prefix = prefix
-        self.budget = TOKEN_BUDGET.get(device.type, TOKEN_BUDGET["cpu"])
+        self._tokens_at_once = TOKEN_BUDGET.get(device.type, TOKEN_BUDGET["cpu"])
         self.last_token = located.spec.family == "last_token"
         if shared is not None:
             self._shared: TextStages | None = shared
@@ -120,6 +121,11 @@ class TextStages:
     @network.setter
     def network(self, network: Network) -> None:
         self._network = network
+
+    @property
+    def budget(self) -> int:
+        """Tokens of one batch, in the network's precision."""
+        return self._tokens_at_once * (1 if self.network.half == torch.float32 else 2)
 
     def pre(self, inputs: Sequence[str]) -> list[list[Piece] | FirstlightError]:
         """Tokenise and cut into chunks. A text without a token is a PermanentError."""

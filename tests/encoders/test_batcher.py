@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from domain.errors import FirstlightError, PermanentError, RetryableError
-from encoders.batcher import Batcher, DeviceThread, Job, Piece
+from encoders.batcher import Batcher, Job, Piece
+from encoders.lanes import Lanes
 
 
 class Model:
@@ -28,13 +29,13 @@ class Model:
 
 
 @pytest.fixture
-def device() -> Iterator[DeviceThread]:
-    thread = DeviceThread("test")
+def device() -> Iterator[Lanes]:
+    thread = Lanes("test")
     yield thread
     thread.close(2.0)
 
 
-def batcher(device: DeviceThread, core: Any, **options: Any) -> Batcher:
+def batcher(device: Lanes, core: Any, **options: Any) -> Batcher:
     settings = {"budget": 100, "queue_items": 1000, "timeout_s": 5.0, "max_wait_s": 0.0} | options
     return Batcher(device, "test", core, **settings)
 
@@ -45,22 +46,22 @@ def submit(queue: Batcher, costs: list[int], wait_s: float = 5.0) -> list[Job]:
     return jobs
 
 
-def held(device: DeviceThread, model: Any, queue: Batcher) -> Job:
+def held(device: Lanes, model: Any, queue: Batcher) -> Job:
     """A first input that keeps the device busy until model.hold is set."""
     model.hold.clear()
     first = submit(queue, [1])[0]
-    while device._running is None:
+    while not device.busy:
         time.sleep(0.001)
     return first
 
 
-def test_results_come_back_in_the_order_of_the_inputs(device: DeviceThread) -> None:
+def test_results_come_back_in_the_order_of_the_inputs(device: Lanes) -> None:
     jobs = submit(batcher(device, Model()), [5, 1, 9, 3])
     assert [job.future.result(5)[0][0] for job in jobs] == [10, 2, 18, 6]
 
 
 def test_pieces_of_like_length_share_a_batch_and_no_batch_exceeds_the_budget(
-    device: DeviceThread,
+    device: Lanes,
 ) -> None:
     model = Model()
     queue = batcher(device, model, budget=60)
@@ -103,7 +104,7 @@ def test_any_mix_of_lengths_is_batched_within_the_budget_and_nothing_is_lost(
     assert sorted(seen) == list(range(len(costs)))
 
 
-def test_a_lone_input_starts_at_once_whatever_the_wait_is(device: DeviceThread) -> None:
+def test_a_lone_input_starts_at_once_whatever_the_wait_is(device: Lanes) -> None:
     queue = batcher(device, Model(), max_wait_s=5.0)
     started = time.monotonic()
     submit(queue, [1])[0].future.result(5)
@@ -111,7 +112,7 @@ def test_a_lone_input_starts_at_once_whatever_the_wait_is(device: DeviceThread) 
 
 
 def test_a_batch_waits_for_inputs_on_the_way_but_not_longer_than_the_wait(
-    device: DeviceThread,
+    device: Lanes,
 ) -> None:
     model = Model()
     queue = batcher(device, model, max_wait_s=0.3)
@@ -131,7 +132,7 @@ def test_a_batch_waits_for_inputs_on_the_way_but_not_longer_than_the_wait(
     assert model.batches[-1] == [7]
 
 
-def test_out_of_memory_splits_the_batch_until_it_fits(device: DeviceThread) -> None:
+def test_out_of_memory_splits_the_batch_until_it_fits(device: Lanes) -> None:
     sizes = []
 
     def core(payloads: list[Any]) -> Any:
@@ -155,7 +156,7 @@ def test_out_of_memory_splits_the_batch_until_it_fits(device: DeviceThread) -> N
     [torch.OutOfMemoryError("CUDA out of memory"), MemoryError(), RuntimeError("out of memory")],
 )
 def test_an_input_too_large_even_alone_is_retryable_and_its_neighbours_succeed(
-    device: DeviceThread, error: Exception
+    device: Lanes, error: Exception
 ) -> None:
     def core(payloads: list[Any]) -> Any:
         if 13 in payloads:
@@ -179,7 +180,7 @@ def test_an_input_too_large_even_alone_is_retryable_and_its_neighbours_succeed(
     ],
 )
 def test_only_the_input_that_fails_fails(
-    device: DeviceThread, error: Exception, kind: type[FirstlightError]
+    device: Lanes, error: Exception, kind: type[FirstlightError]
 ) -> None:
     model = Model()
 
@@ -197,7 +198,7 @@ def test_only_the_input_that_fails_fails(
     assert [jobs[at].future.result(5)[0][0] for at in (0, 1, 3, 4)] == [2, 4, 8, 10]
 
 
-def test_a_full_queue_blocks_its_submitter_and_gives_up_in_time(device: DeviceThread) -> None:
+def test_a_full_queue_blocks_its_submitter_and_gives_up_in_time(device: Lanes) -> None:
     model = Model()
     queue = batcher(device, model, queue_items=2)
     held(device, model, queue)
@@ -212,7 +213,7 @@ def test_a_full_queue_blocks_its_submitter_and_gives_up_in_time(device: DeviceTh
         job.future.result(5)
 
 
-def test_a_blocked_submitter_goes_on_when_there_is_room(device: DeviceThread) -> None:
+def test_a_blocked_submitter_goes_on_when_there_is_room(device: Lanes) -> None:
     model = Model()
     queue = batcher(device, model, queue_items=2)
     held(device, model, queue)
@@ -221,7 +222,7 @@ def test_a_blocked_submitter_goes_on_when_there_is_room(device: DeviceThread) ->
     assert all(job.future.result(5) for job in jobs)
 
 
-def test_one_encoder_with_much_to_do_does_not_keep_another_waiting(device: DeviceThread) -> None:
+def test_one_encoder_with_much_to_do_does_not_keep_another_waiting(device: Lanes) -> None:
     model = Model()
     bulk = batcher(device, model, budget=1)
     other = batcher(device, model)
@@ -234,7 +235,7 @@ def test_one_encoder_with_much_to_do_does_not_keep_another_waiting(device: Devic
 
 
 def test_a_stuck_batch_is_seen_and_what_waits_fails_instead_of_hanging(
-    device: DeviceThread,
+    device: Lanes,
 ) -> None:
     model = Model()
     queue = batcher(device, model, timeout_s=0.1)
@@ -248,14 +249,14 @@ def test_a_stuck_batch_is_seen_and_what_waits_fails_instead_of_hanging(
         with pytest.raises(RetryableError):
             job.future.result(0)
     model.hold.set()
-    while device._running is not None:
+    while device.busy:
         time.sleep(0.001)
     device.check()
     assert submit(queue, [4])[0].future.result(5)[0][0] == 8
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
-def test_a_dead_thread_is_seen_and_nobody_waits_for_it(device: DeviceThread) -> None:
+def test_a_dead_thread_is_seen_and_nobody_waits_for_it(device: Lanes) -> None:
     def core(payloads: list[Any]) -> Any:
         raise SystemExit
 
@@ -269,7 +270,7 @@ def test_a_dead_thread_is_seen_and_nobody_waits_for_it(device: DeviceThread) -> 
         submit(queue, [1])[0].future.result(0)
 
 
-def test_closing_fails_what_waits(device: DeviceThread) -> None:
+def test_closing_fails_what_waits(device: Lanes) -> None:
     model = Model()
     queue = batcher(device, model)
     held(device, model, queue)
@@ -280,7 +281,7 @@ def test_closing_fails_what_waits(device: DeviceThread) -> None:
         job.future.result(0)
 
 
-def test_an_input_that_was_given_up_is_not_computed(device: DeviceThread) -> None:
+def test_an_input_that_was_given_up_is_not_computed(device: Lanes) -> None:
     model = Model()
     queue = batcher(device, model)
     held(device, model, queue)
