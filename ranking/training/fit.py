@@ -100,9 +100,7 @@ def fit_projection(
         a = sums.solve(setting.ridge, metric_of(data.blocks, setting.ridge))
     else:
         [(_, a)] = fit_options([setting.option], data, sums, setting.ridge, seed=seed)
-    statistics = sums.statistics
-    matrices = statistics.layout.split(a)
-    return Fitted(matrices, setting, scores, statistics, sums.gram, contest)
+    return Fitted(_by_part(sums, a, prior), setting, scores, sums.statistics, sums.gram, contest)
 
 
 def solve(
@@ -113,6 +111,16 @@ def solve(
     ridge: Ridge,
 ) -> dict[str, Matrix]:
     """A of sums that were kept: {part: [d_part, d] float32}."""
-    known = stacked(statistics.layout, prior, len(gram) - 1)
-    found = Sums(statistics, gram, known).solve(ridge, metric_of(blocks, ridge))
-    return statistics.layout.split(found)
+    sums = Sums(statistics, gram, stacked(statistics.layout, prior, len(gram) - 1))
+    found = sums.solve(ridge, metric_of(blocks, ridge))
+    return _by_part(sums, found, prior)
+
+
+def _by_part(sums: Sums, a: Double, prior: Mapping[str, Matrix]) -> dict[str, Matrix]:
+    """A as it is served. A part of z that no user of the training had, such as words, has there
+    what it has without interactions: s A0, so that whoever brings it is understood as before."""
+    untold = set(prior) - set(sums.statistics.layout.spans)
+    return {
+        **{part: (sums.scale * prior[part]).astype(np.float32) for part in untold},
+        **sums.statistics.layout.split(a),
+    }

@@ -147,6 +147,21 @@ def test_a_learned_projection_finds_what_users_took_of_items_it_never_saw() -> N
     assert max(fitted.scores.values()) > 0.0
 
 
+def test_words_are_understood_after_a_training_on_users_who_said_nothing() -> None:
+    said = data(users=300, items=80)
+    silent = replace(said, profiles={})
+    text = np.linalg.qr(np.random.default_rng(5).standard_normal((RAW, DIM)))[0]
+    known = {"history": np.eye(DIM, dtype=np.float32), "text": text.astype(np.float32)}
+    fitted = fit_projection(silent, known, seed=0)
+    assert "text" not in fitted.statistics.layout.spans
+    scale = float(np.sum(fitted.matrices["text"] * text) / np.sum(text * text))
+    assert scale > 0
+    np.testing.assert_allclose(fitted.matrices["text"], scale * text, rtol=1e-5, atol=1e-9)
+    again = solve(said.blocks, fitted.statistics, fitted.gram, known, fitted.setting.ridge)
+    for part, matrix in fitted.matrices.items():
+        np.testing.assert_allclose(again[part], matrix, rtol=1e-4, atol=1e-7)
+
+
 def test_data_that_do_not_fit_together_are_refused_by_name() -> None:
     made = data()
     wrong = TrainingData(made.blocks, made.items[:, :2], made.interactions)
