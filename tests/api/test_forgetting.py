@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from domain.errors import RetryableError
 from domain.events import UserDeleted
+from ranking import named
 from tests.fixtures.service import Service, problem_of
 from workers.forget import ForgottenPart
+from workers.learning import OPTION, Learning
 from workers.training import train
 
 PROFILE = {"profile": "I like owls at night", "interests": ["owls"]}
@@ -81,27 +84,45 @@ def test_a_process_that_did_not_delete_forgets_when_it_is_next_asked(kept: Servi
     assert kept.parts.models.forget("ada") == 0
 
 
-def test_what_was_learned_of_the_user_is_subtracted_and_the_receipt_says_how_much(
-    kept: Service,
-) -> None:
-    kept.publish(*({"id": f"j{n}", "title": f"ships {n}"} for n in range(30)))
+def learned(service: Service) -> None:
+    """A training on what some more users did."""
+    service.publish(*({"id": f"j{n}", "title": f"ships {n}"} for n in range(30)))
     events = [
         {"type": "interaction", "data": {"user": f"u{n}", "item": f"j{(n * 7 + step * 3) % 30}"}}
         for n in range(20)
         for step in range(5)
     ]
-    assert kept.client.post("/v1/events", json=events).json()["rejected"] == 0
-    train(kept.worker)
+    assert service.client.post("/v1/events", json=events).json()["rejected"] == 0
+    train(service.worker)
+
+
+def test_what_was_learned_of_the_user_is_subtracted_and_the_receipt_says_how_much(
+    kept: Service,
+) -> None:
+    learned(kept)
     before = kept.parts.spaces.current()
     assert before is not None
     removed = kept.client.delete("/v1/users/ada").json()["removed"]
     assert removed["statistics"] == "subtracted"
     assert removed["learned_interactions"] == 2  # distinct items; i1 was taken twice
+    assert removed["option"] is None
     after = kept.parts.spaces.current()
     assert after is not None
     assert removed["projection"] == after.hybrid.version != before.hybrid.version
     again = kept.client.delete("/v1/users/ada").json()["removed"]
     assert (again["statistics"], again["learned_interactions"]) == ("none", 0)
+
+
+def test_the_receipt_names_the_learned_option_that_was_given_up(kept: Service) -> None:
+    learned(kept)
+    learning = Learning(kept.worker.settings, kept.worker.index)
+    active = learning.served()
+    assert active is not None
+    hybrid = learning.hybrids.current(active.fusion, active.space)
+    served = named(replace(hybrid, facts={**hybrid.facts, OPTION: "infonce"}))
+    learning.hybrids.publish(served, active.fusion)  # as a training does that an option wins
+    assert kept.client.delete("/v1/users/ada").json()["removed"]["option"] == "infonce"
+    assert kept.client.delete("/v1/users/bob").json()["removed"]["option"] is None
 
 
 def test_where_what_was_learned_cannot_be_reached_the_receipt_says_later(
