@@ -23,6 +23,9 @@ _BLOCK_VALUES = 1 << 20
 _ENDLESS = 0x7FFFFFFF - 2**20
 """RIFF sizes from here on are written by programs that stream and do not know the size."""
 
+_OGG_PAGE = b"OggS\x00"
+"""What a page of an Ogg file begins with: the capture pattern, and the only version there is."""
+
 _UNKNOWN_FRAMES = 1 << 62
 """libsndfile's count of frames from here on means that the header does not tell."""
 
@@ -150,11 +153,13 @@ def _resampled(wave: Vector, source: int, target: int, exact: int) -> Vector:
 
 
 def _refuse_cut(content: bytes) -> None:
-    """A WAV or AIFF file shorter than its header says: libsndfile would read what is left of it."""
+    """A WAV, AIFF or Ogg file shorter than its headers say: libsndfile would read what is left."""
     if content[:4] == b"RIFF" and content[8:12] == b"WAVE":
         told = int.from_bytes(content[4:8], "little") + 8
     elif content[:4] == b"FORM" and content[8:12] in (b"AIFF", b"AIFC"):
         told = int.from_bytes(content[4:8], "big") + 8
+    elif content.startswith(_OGG_PAGE):
+        told = _ogg_length(content)
     else:
         return
     if len(content) < told < _ENDLESS:
@@ -162,3 +167,15 @@ def _refuse_cut(content: bytes) -> None:
             f"the sound is cut off: {len(content):,} of {told:,} bytes are there",
             remedy="send the whole file",
         )
+
+
+def _ogg_length(content: bytes) -> int:
+    """Where the last page ends by its own header (RFC 3533, section 6): the lengths of its
+    segments follow their number, which is the header's last byte."""
+    begun = content.endswith(_OGG_PAGE[:4])  # cut before its version
+    start = len(content) - 4 if begun else content.rfind(_OGG_PAGE)
+    header = start + 27
+    if len(content) < header:
+        return header
+    segments = content[header - 1]
+    return header + segments + sum(content[header : header + segments])

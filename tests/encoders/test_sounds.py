@@ -80,6 +80,7 @@ def test_silent_windows_are_left_out_and_silence_alone_is_refused(media: ModuleT
         ("one_sample_wav", r"lasts 0\.06 ms \(1 samples\), at least 25 ms"),
         ("truncated_wav", "cut off: 16,022 of 32,044 bytes"),
         ("truncated_aiff", "cut off: 16,0.. of 32,0.. bytes"),
+        ("truncated_ogg", r"cut off: \d+,\d+ of \d+,\d+ bytes"),
         ("truncated_flac", "cut off|cannot be decoded"),
         ("streamed_flac", "header does not say how long"),
         ("png", "not a sound: the content is a PNG picture"),
@@ -94,6 +95,16 @@ def test_bad_clips_are_refused_with_the_reason(media: ModuleType, name: str, mes
 def test_what_is_no_sound_is_refused(content: bytes) -> None:
     with pytest.raises(PermanentError):
         windows(content)
+
+
+@pytest.mark.parametrize("subtype", ["VORBIS", "OPUS"])
+def test_ogg_is_refused_wherever_it_is_cut_within_a_page(media: ModuleType, subtype: str) -> None:
+    whole = media.sound(media.tone(6.0), kind="OGG", subtype=subtype)
+    assert windows(whole)
+    last = whole.rfind(b"OggS")
+    for end in (last + 4, last + 5, last + 26, last + 27, last + 40, len(whole) - 1):
+        with pytest.raises(PermanentError, match=r"cut off|cannot be decoded"):
+            windows(whole[:end])
 
 
 def test_a_wav_written_by_a_program_that_streams_is_read(media: ModuleType) -> None:
