@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
@@ -16,6 +18,9 @@ class Bilinear:
 
     Penalties are chosen inside the training pairs, on items held out as if they were cold, not on
     the harness's validation: that is what a running service can do.
+
+    Attributes:
+        detail: what was chosen, for the run's file.
     """
 
     name = "bilinear"
@@ -26,6 +31,7 @@ class Bilinear:
             raise ValueError("the bilinear method needs features")
         self._data = TrainingData(task.blocks, task.items, task.train, task.profiles)
         self.fitted = fit_projection(self._data, prior(task.fusion).matrices, seed=task.seed)
+        self.detail: dict[str, Any] = {"projection": self.fitted.report()}
 
     def scores(self, users: NDArray[np.int64], history: csr_matrix) -> NDArray[np.float32]:
         """[n, n_items]."""

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
@@ -20,6 +23,9 @@ class BilinearGraph:
 
     How much the graph weighs is decided inside the training pairs and told in `report`. The
     harness runs the method on the permuted graph too.
+
+    Attributes:
+        detail: what was chosen, for the run's file.
     """
 
     name = "bilinear-graph"
@@ -37,6 +43,7 @@ class BilinearGraph:
         self._content = self._given or Bilinear()
         if self._given is None:
             self._content.fit(task)
+        self.detail: dict[str, Any] = dict(self._content.detail)
         self._pi = np.zeros((len(task.items), 1), dtype=np.float32)
         self._term = no_term(1)
         graph = item_graph(task.dataset)
@@ -52,6 +59,7 @@ class BilinearGraph:
             graph.degrees,
             seed=task.seed,
         )
+        self.detail["graph"] = {"beta": self.report.beta, **asdict(self.report)}
 
     def scores(self, users: NDArray[np.int64], history: csr_matrix) -> NDArray[np.float32]:
         """[n, n_items]."""
