@@ -16,14 +16,14 @@ from api.history import History
 from api.newest import Newest, hit_of, is_live
 from api.problems import field_error, invalid_fields
 from api.ranked import NEW, Space, answer_of, result
-from api.schemas import RecommendRequest
+from api.ranking_schemas import RecommendRequest
 from api.seen import Seen
 from api.uncertainty import Uncertainty
 from api.vectors import ItemVectors
 from catalog import Catalog
 from domain.filters import passes
 from domain.rules import Rules
-from domain.settings import RankingSettings
+from domain.setting_groups import RankingSettings
 from index import Hit, ItemIndex, Search
 from ranking import Query
 from ranking.diversity import Near, crowded

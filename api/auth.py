@@ -12,7 +12,7 @@ from pydantic import SecretStr
 
 from api.problems import ProblemError
 from domain.errors import RejectedError
-from domain.settings import ApiSettings
+from domain.setting_groups import ApiSettings
 
 
 def is_loopback(host: str) -> bool:

@@ -14,20 +14,18 @@ from urllib.parse import quote
 import orjson
 from pydantic import BaseModel
 
+from api.ranking_schemas import OnboardingAnswer, RankedAnswer, Target
 from api.schemas import (
     EventsAnswer,
     ForgetReceipt,
     HealthAnswer,
     ItemAnswer,
     ItemsAnswer,
-    OnboardingAnswer,
     Problem,
-    RankedAnswer,
     ReadyAnswer,
     Receipt,
     State,
     StatusAnswer,
-    Target,
     UploadAnswer,
     UserAnswer,
 )

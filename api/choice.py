@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from api.candidates import Candidates
 from domain.rules import Rules
-from domain.settings import RankingSettings
+from domain.setting_groups import RankingSettings
 from ranking.diversity import Near, Picker
 from ranking.explain import Explained
 from ranking.exploration import EXPLORE, places, posterior_sd, spread_of

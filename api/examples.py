@@ -7,9 +7,9 @@ import binascii
 from dataclasses import dataclass
 from typing import Literal
 
-from api.schemas import SearchRequest
+from api.ranking_schemas import SearchRequest
 from domain.errors import RejectedError
-from domain.settings import FetchSettings
+from domain.setting_groups import FetchSettings
 from workers.fetch_types import formats_read, mismatch
 from workers.uploads import Uploads
 

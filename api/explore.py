@@ -14,7 +14,7 @@ from api.examples import Example, Examples
 from api.models import Models
 from api.problems import ProblemError
 from api.ranked import NOTHING_INDEXED, Space, answer_of, explained, within
-from api.schemas import SearchRequest, SimilarRequest
+from api.ranking_schemas import SearchRequest, SimilarRequest
 from api.spaces import Spaces
 from api.vectors import ItemVectors
 from catalog import Catalog, ItemState

@@ -14,13 +14,13 @@ from api.answer import Answers
 from api.history import History
 from api.models import Models
 from api.ranked import NOTHING_INDEXED, Space, answer_of
-from api.schemas import OnboardingRequest, RecommendRequest
+from api.ranking_schemas import OnboardingRequest, RecommendRequest
 from api.seen import Seen
 from api.spaces import Spaces
 from api.survey import Survey, Surveys
 from api.vectors import ItemVectors
 from catalog import Catalog
-from domain.settings import RankingSettings
+from domain.setting_groups import RankingSettings
 from domain.users import User
 from domain.vectors import Matrix, Vector
 from index import ItemIndex

@@ -10,15 +10,9 @@ from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
+from api.ranking_schemas import OnboardingRequest, RecommendRequest, SearchRequest, SimilarRequest
 from api.sample_answers import ITEM_ID, SAMPLES, USER_ID
-from api.schemas import (
-    InteractionBody,
-    OnboardingRequest,
-    Problem,
-    RecommendRequest,
-    SearchRequest,
-    SimilarRequest,
-)
+from api.schemas import InteractionBody, Problem
 from domain.events import EVENT
 from domain.items import Item
 from domain.users import User

@@ -14,12 +14,12 @@ from api.models import Models
 from api.problems import ProblemError
 from api.queries import Queries
 from api.ranked import NOTHING_INDEXED, Space, answer_of
-from api.schemas import RecommendRequest
+from api.ranking_schemas import RecommendRequest
 from api.seen import SEEN_AT_ONCE, Seen
 from api.spaces import Spaces
 from api.vectors import ItemVectors
 from catalog import Catalog, InteractionRecord
-from domain.settings import RankingSettings
+from domain.setting_groups import RankingSettings
 from domain.users import User
 
 DAY_S = 86_400.0

@@ -5,10 +5,16 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from api.schemas import (
-    Answer,
+from api.ranking_schemas import (
     AskedItem,
     AttributeShare,
+    OnboardingAnswer,
+    RankedAnswer,
+    RankedItem,
+    RankingModel,
+)
+from api.schemas import (
+    Answer,
     Check,
     EventsAnswer,
     FieldError,
@@ -17,11 +23,7 @@ from api.schemas import (
     ItemAnswer,
     ItemsAnswer,
     ModelReport,
-    OnboardingAnswer,
     Problem,
-    RankedAnswer,
-    RankedItem,
-    RankingModel,
     ReadyAnswer,
     Receipt,
     Removed,

@@ -24,7 +24,7 @@ import numpy as np
 import torch
 
 from benchmarks.fusion_quality import data_folder
-from domain.settings import EncoderSettings
+from domain.setting_groups import EncoderSettings
 from domain.vectors import Matrix, Vector
 from encoders import starter_audio
 from encoders.audio import AudioStages

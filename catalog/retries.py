@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Self
 
-from domain.settings import WorkerSettings
+from domain.setting_groups import WorkerSettings
 
 
 @dataclass(frozen=True, slots=True)

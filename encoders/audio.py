@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from domain.errors import FirstlightError, RejectedError, RetryableError
-from domain.settings import EncoderSettings
+from domain.setting_groups import EncoderSettings
 from domain.vectors import Matrix, Vector
 from encoders.batcher import Piece
 from encoders.precision import Network

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from domain.settings import RankingSettings
+from domain.setting_groups import RankingSettings
 from domain.users import User
 from domain.vectors import DEMOGRAPHICS_DIM, Vector
 from encoders.attributes.vocabulary import Hashed

@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 
 from domain.errors import RejectedError
-from domain.settings import EncoderSettings
+from domain.setting_groups import EncoderSettings
 from encoders.lanes import Lanes
 
 MAX_LANES = 8

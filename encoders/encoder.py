@@ -11,7 +11,7 @@ from typing import Any, Generic, Protocol, TypeVar
 import numpy as np
 
 from domain.errors import FirstlightError, PermanentError, RetryableError
-from domain.settings import EncoderSettings
+from domain.setting_groups import EncoderSettings
 from domain.vectors import Matrix, Vector
 from encoders.batcher import Batcher, Job, Piece
 from encoders.cache import EmbeddingCache, cache_key

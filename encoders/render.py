@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from domain.items import Item
-from domain.settings import RankingSettings
+from domain.setting_groups import RankingSettings
 from domain.users import User
 from encoders.pii import REGIONS, scrub
 

@@ -18,7 +18,7 @@ from qdrant_client import QdrantClient, models
 from qdrant_client.http import ApiClient
 from qdrant_client.http.exceptions import ResponseHandlingException, UnexpectedResponse
 
-from domain.settings import IndexSettings
+from domain.setting_groups import IndexSettings
 from index.connection import KEEPALIVE_S, is_loopback
 from index.loopback import SUCCESS, Loopback
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from qdrant_client import models
 
 from domain.errors import PermanentError, RejectedError
-from domain.settings import IndexSettings
+from domain.setting_groups import IndexSettings
 from domain.vectors import RANK
 from index.filters import EXPIRES_KEY
 

@@ -12,7 +12,7 @@ from qdrant_client import QdrantClient
 
 from domain.errors import RejectedError
 from domain.filters import Filters
-from domain.settings import IndexSettings
+from domain.setting_groups import IndexSettings
 from domain.vectors import RANK, Vector
 from index.filters import Json, to_filter
 

@@ -14,7 +14,8 @@ from qdrant_client.http.exceptions import UnexpectedResponse
 
 from domain.errors import PermanentError, RejectedError, RetryableError
 from domain.filters import Filters
-from domain.settings import IndexSettings, Settings
+from domain.setting_groups import IndexSettings
+from domain.settings import Settings
 from domain.vectors import RANK, Vector
 from index.attributes import Attributes
 from index.connection import client_for

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from domain.errors import FirstlightError, PermanentError, RetryableError
-from domain.settings import FetchSettings
+from domain.setting_groups import FetchSettings
 from workers.fetch_http import HttpFetcher
 from workers.fetch_local import LocalFiles, read_upload
 from workers.fetch_network import Resolver, SystemResolver

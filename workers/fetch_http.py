@@ -19,7 +19,7 @@ import httpcore
 import httpx
 
 from domain.errors import FirstlightError, PermanentError, RetryableError
-from domain.settings import FetchSettings
+from domain.setting_groups import FetchSettings
 from workers.fetch_address import AddressPolicy, canonical_host
 from workers.fetch_hosts import Hosts
 from workers.fetch_network import CheckedNetwork, Resolver

@@ -10,7 +10,7 @@ import numpy as np
 from catalog import Catalog
 from domain.errors import FirstlightError, RetryableError
 from domain.log import logger
-from domain.settings import RankingSettings
+from domain.setting_groups import RankingSettings
 from domain.users import User
 from domain.vectors import Matrix, Vector
 from encoders import demographics_part, profile_prompt

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from api.cli.output import AsJson, client, console, print_json, show_ranking
-from api.schemas import AskedItem, OnboardingAnswer
+from api.ranking_schemas import AskedItem, OnboardingAnswer
 from domain.errors import RejectedError
 
 REPLIES: dict[str, bool | None] = {"y": True, "yes": True, "n": False, "no": False, "": None}

@@ -16,7 +16,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from api.client import FirstlightClient
-from api.schemas import RankedAnswer, RankedItem
+from api.ranking_schemas import RankedAnswer, RankedItem
 from domain.errors import FirstlightError
 from domain.settings import settings
 

@@ -10,7 +10,7 @@ import orjson
 import typer
 
 from api.cli.output import AsJson, client, print_json, show_ranking
-from api.schemas import RankedAnswer, Target
+from api.ranking_schemas import RankedAnswer, Target
 from domain.errors import RejectedError
 
 Filter = Annotated[

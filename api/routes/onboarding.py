@@ -6,8 +6,8 @@ from fastapi import APIRouter, Request, Response
 
 from api.auth import READ
 from api.openapi import body, problem_answers, ref
+from api.ranking_schemas import OnboardingAnswer, OnboardingRequest
 from api.routes.direct import DirectRoute
-from api.schemas import OnboardingAnswer, OnboardingRequest
 from api.state import parts_of
 from api.wire import answer, check_limit, read_json, validated
 

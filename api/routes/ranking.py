@@ -8,9 +8,9 @@ from api.auth import READ
 from api.examples import Example
 from api.openapi import body, problem_answers, ref
 from api.problems import ProblemError
+from api.ranking_schemas import RankedAnswer, RecommendRequest, SearchRequest, SimilarRequest
 from api.routes.direct import DirectRoute
 from api.routes.uploads import MULTIPART, file_of, form_of, is_form
-from api.schemas import RankedAnswer, RecommendRequest, SearchRequest, SimilarRequest
 from api.state import Parts, parts_of
 from api.wire import answer, check_limit, decode, read_json, validated
 from domain.errors import RejectedError

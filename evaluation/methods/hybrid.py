@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
-from domain.settings import RankingSettings
+from domain.setting_groups import RankingSettings
 from domain.vectors import Matrix
 from evaluation.methods.task import Task
 from ranking import Hybrid, Moments, named, prior, projection, rank_space

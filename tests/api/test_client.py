@@ -11,7 +11,7 @@ import pytest
 
 from api import calls
 from api.client import AsyncFirstlightClient, FirstlightClient
-from api.schemas import RankedAnswer
+from api.ranking_schemas import RankedAnswer
 from domain.errors import NotFoundError, RejectedError, RetryableError
 from tests.fixtures.media import jpeg
 from tests.fixtures.system import System

@@ -14,6 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from api import schemas, serve
 from api.auth import Keys, check_exposure
+from api.ranking_schemas import RankedAnswer
 from api.readiness import Readiness
 from api.sample_answers import SAMPLES
 from api.schemas import (
@@ -22,12 +23,11 @@ from api.schemas import (
     ItemAnswer,
     ItemsAnswer,
     Problem,
-    RankedAnswer,
     ReadyAnswer,
     StatusAnswer,
 )
 from domain.errors import RejectedError, RetryableError
-from domain.settings import ApiSettings
+from domain.setting_groups import ApiSettings
 from tests.fixtures.service import make_settings, problem_of
 from tests.fixtures.valkey import free_port
 

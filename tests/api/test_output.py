@@ -10,7 +10,7 @@ from rich.console import Console
 
 from api.cli import output
 from api.cli.processes import addresses
-from api.schemas import RankedAnswer
+from api.ranking_schemas import RankedAnswer
 from domain.settings import Settings
 
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from domain.errors import PermanentError, RejectedError
-from domain.settings import EncoderSettings
+from domain.setting_groups import EncoderSettings
 from encoders import Encoders, ModelSpec, Pack
 from encoders.audio import AudioStages, TransformersWaveforms
 from encoders.precision import Network

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from domain.errors import RetryableError
-from domain.settings import EncoderSettings
+from domain.setting_groups import EncoderSettings
 from encoders.batcher import Batcher, Job, Piece
 from encoders.device import start_lanes
 from encoders.lanes import Lanes

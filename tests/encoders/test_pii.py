@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domain.settings import RankingSettings
+from domain.setting_groups import RankingSettings
 from domain.users import User
 from encoders import profile_prompt, render_profile, scrub, scrubbed
 from encoders.pii import personal_data

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from domain.errors import RejectedError
-from domain.settings import EncoderSettings
+from domain.setting_groups import EncoderSettings
 from encoders import device as devices
 from encoders import precision
 from encoders.device import choose_device, cpu_threads

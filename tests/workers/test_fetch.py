@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from domain.errors import FirstlightError, PermanentError, RetryableError
-from domain.settings import FetchSettings
+from domain.setting_groups import FetchSettings
 from workers.fetch import MediaFetcher
 from workers.uploads import Uploads
 
