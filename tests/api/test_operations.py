@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from api import schemas, serve
+from api import ranking_schemas, schemas, serve
 from api.auth import Keys, check_exposure
 from api.ranking_schemas import RankedAnswer
 from api.readiness import Readiness
@@ -339,7 +339,8 @@ def test_every_path_shows_what_to_send_and_what_comes_back(shared):
             for status, answer in operation["responses"].items():
                 for content in answer.get("content", {}).values():
                     name = content["schema"]["$ref"].rpartition("/")[2]
-                    model = getattr(schemas, name)
+                    models = {**vars(schemas), **vars(ranking_schemas)}
+                    model = models[name]
                     assert set(content["example"]) == set(model.model_fields), (where, status)
                     model.model_validate(content["example"])
 
