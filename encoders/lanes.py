@@ -15,10 +15,6 @@ from domain.errors import RetryableError
 from encoders.batcher import Batcher, Waiting
 
 
-def _no_threads(threads: int) -> None:
-    """Of a device on which torch's threads do not matter."""
-
-
 class Lanes:
     """The lanes of one device. The first that dies takes the device with it."""
 
@@ -28,7 +24,7 @@ class Lanes:
         *,
         lanes: int = 1,
         threads: int = 1,
-        set_threads: Callable[[int], None] = _no_threads,
+        set_threads: Callable[[int], None] = lambda _: None,
     ) -> None:
         """
         Args:
@@ -58,11 +54,6 @@ class Lanes:
     def alive(self) -> bool:
         """Whether the device takes work."""
         return not (self._dead or self._stopping) and all(one.is_alive() for one in self._lanes)
-
-    @property
-    def busy(self) -> int:
-        """Batches that run now."""
-        return len(self._running)
 
     def death(self) -> RetryableError:
         """What a submitter is told when the device takes no work."""

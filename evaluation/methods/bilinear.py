@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
+from evaluation.methods.learned import training_data
 from evaluation.methods.task import Task
-from ranking import prior
-from ranking.training import TrainingData, fit_projection
+from ranking.training import fit_projection
 
 
 class Bilinear:
@@ -27,10 +27,8 @@ class Bilinear:
 
     def fit(self, task: Task) -> None:
         """Solve for A around the prior of the fusion."""
-        if task.fusion is None:
-            raise ValueError("the bilinear method needs features")
-        self._data = TrainingData(task.blocks, task.items, task.train, task.profiles)
-        self.fitted = fit_projection(self._data, prior(task.fusion).matrices, seed=task.seed)
+        self._data, first = training_data(task, "the bilinear method")
+        self.fitted = fit_projection(self._data, first, seed=task.seed)
         self.detail: dict[str, Any] = {"projection": self.fitted.report()}
 
     def scores(self, users: NDArray[np.int64], history: csr_matrix) -> NDArray[np.float32]:

@@ -6,9 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
+from evaluation.methods.learned import training_data
 from evaluation.methods.task import Task
-from ranking import prior
-from ranking.training import TrainingData, choose
+from ranking.training import choose
 from ranking.training.distillation import Distillation
 from ranking.training.options import fit_options, sums_of
 
@@ -33,10 +33,7 @@ class EaseDistillation:
         Raises:
             ValueError: the run has no features.
         """
-        if task.fusion is None:
-            raise ValueError("distillation needs features")
-        self._data = TrainingData(task.blocks, task.items, task.train, task.profiles)
-        first = prior(task.fusion).matrices
+        self._data, first = training_data(task, "distillation")
         self._setting, _ = choose(self._data, first, seed=task.seed)
         self._sums = sums_of(self._data, self._setting.recipe, first)
         self.refit(task)

@@ -11,11 +11,10 @@ from scipy.sparse import csr_matrix
 
 from evaluation.graph import item_graph, standardised_rows
 from evaluation.methods.bilinear import Bilinear
+from evaluation.methods.learned import training_data
 from evaluation.methods.task import Task
-from ranking import prior
 from ranking.graph import GraphReport, no_term, user_graph_vectors
 from ranking.graph.weigh import weigh
-from ranking.training import TrainingData
 
 
 class BilinearGraph:
@@ -50,10 +49,10 @@ class BilinearGraph:
         if task.graph is None or task.fusion is None or graph is None:
             return
         self._pi = task.graph
-        data = TrainingData(task.blocks, task.items, task.train, task.profiles)
+        data, first = training_data(task, self.name)
         self._term, self.report = weigh(
             data,
-            prior(task.fusion).matrices,
+            first,
             self._content.fitted.setting,
             task.graph,
             graph.degrees,

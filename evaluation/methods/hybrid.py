@@ -10,9 +10,10 @@ from scipy.sparse import csr_matrix
 
 from domain.setting_groups import RankingSettings
 from domain.vectors import Matrix
+from evaluation.methods.learned import training_data
 from evaluation.methods.task import Task
-from ranking import Hybrid, Moments, named, prior, projection, rank_space
-from ranking.training import TrainingData, fit_collaborative, fit_projection
+from ranking import Hybrid, Moments, named, projection, rank_space
+from ranking.training import fit_collaborative, fit_projection
 from ranking.user import UserVector
 
 
@@ -34,10 +35,8 @@ class GatedHybrid:
         Raises:
             ValueError: the run has no features.
         """
-        if task.fusion is None:
-            raise ValueError("the hybrid needs features")
-        self._data = TrainingData(task.blocks, task.items, task.train, task.profiles)
-        first = prior(task.fusion).matrices
+        self._data, first = training_data(task, "the hybrid")
+        assert task.fusion is not None
         fitted = fit_projection(self._data, first, seed=task.seed)
         space = rank_space(task.blocks, RankingSettings().factors, 0)
         ids = [item.id for item in task.dataset.items]

@@ -6,9 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
+from evaluation.methods.learned import training_data
 from evaluation.methods.task import Task
-from ranking import prior
-from ranking.training import TrainingData, stacked, user_layout
+from ranking.training import stacked, user_layout
 from ranking.training.infonce import InfoNce as Recipe
 from ranking.training.infonce import fit_infonce
 
@@ -38,11 +38,9 @@ class InfoNce:
         Raises:
             ValueError: the run has no features.
         """
-        if task.fusion is None:
-            raise ValueError("infonce needs features")
-        self._data = TrainingData(task.blocks, task.items, task.train, task.profiles)
+        self._data, first = training_data(task, "infonce")
         layout = user_layout(task.blocks, task.profiles)
-        start = stacked(layout, prior(task.fusion).matrices, task.items.shape[1])
+        start = stacked(layout, first, task.items.shape[1])
         self._a = fit_infonce(self._data, start, self.recipe, seed=task.seed)
 
     def scores(self, users: NDArray[np.int64], history: csr_matrix) -> NDArray[np.float32]:

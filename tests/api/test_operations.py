@@ -325,6 +325,7 @@ def test_the_openapi_document_describes_bodies_examples_and_problems(shared):
 
 
 def test_every_path_shows_what_to_send_and_what_comes_back(shared):
+    models = {**vars(schemas), **vars(ranking_schemas)}
     document = shared.client.get("/openapi.json").json()
     assert len(document["paths"]) >= 13
     for path, operations in document["paths"].items():
@@ -339,7 +340,6 @@ def test_every_path_shows_what_to_send_and_what_comes_back(shared):
             for status, answer in operation["responses"].items():
                 for content in answer.get("content", {}).values():
                     name = content["schema"]["$ref"].rpartition("/")[2]
-                    models = {**vars(schemas), **vars(ranking_schemas)}
                     model = models[name]
                     assert set(content["example"]) == set(model.model_fields), (where, status)
                     model.model_validate(content["example"])

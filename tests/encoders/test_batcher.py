@@ -50,7 +50,7 @@ def held(device: Lanes, model: Any, queue: Batcher) -> Job:
     """A first input that keeps the device busy until model.hold is set."""
     model.hold.clear()
     first = submit(queue, [1])[0]
-    while not device.busy:
+    while not device._running:
         time.sleep(0.001)
     return first
 
@@ -249,7 +249,7 @@ def test_a_stuck_batch_is_seen_and_what_waits_fails_instead_of_hanging(
         with pytest.raises(RetryableError):
             job.future.result(0)
     model.hold.set()
-    while device.busy:
+    while device._running:
         time.sleep(0.001)
     device.check()
     assert submit(queue, [4])[0].future.result(5)[0][0] == 8

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import itertools
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 from scipy.sparse import csr_matrix
 
-from domain.events import InteractionRecorded, UserDeleted
+from domain.events import UserDeleted
 from domain.vectors import Vector
 from ranking import prior
 from ranking.training import Statistics, solve
@@ -22,7 +21,6 @@ from workers.training import train
 if TYPE_CHECKING:
     from tests.fixtures.shop import Shop
 
-_events = itertools.count()
 ITEMS = [f"i{number:03}" for number in range(200)]
 USERS = 300
 TASTE, NOISE = 8, 24
@@ -76,25 +74,10 @@ def crowd(each: int) -> list[tuple[str, str]]:
     return [(f"u{user:03}", ITEMS[item]) for user in range(USERS) for item in chosen[user]]
 
 
-def took(shop: Shop, pairs: list[tuple[str, str]]) -> None:
-    shop.held.catalog.accept(
-        [
-            InteractionRecorded.model_validate(
-                {
-                    "id": f"o{next(_events)}",
-                    "time": "2026-01-01T00:00:00Z",
-                    "data": {"user": user, "item": item},
-                }
-            )
-            for user, item in pairs
-        ]
-    )
-
-
 def filled(shop: Shop, encoders: TopicEncoders, each: int) -> Shop:
     made = shop.reopened(encoders)
     made.publish(*ITEMS)
-    took(made, crowd(each))
+    made.took(*crowd(each))
     return made
 
 
@@ -161,7 +144,7 @@ def test_where_an_option_wins_it_serves_until_somebody_is_forgotten(shop: Shop) 
 def test_what_arrives_while_an_option_serves_is_learned_with_everything(shop: Shop) -> None:
     made = filled(shop, NoisyEncoders(), 6)
     train(made.held)
-    took(made, [("new", ITEMS[3]), ("new", ITEMS[4])])
+    made.took(("new", ITEMS[3]), ("new", ITEMS[4]))
     found = train(made.held)
     assert found.whole
     assert found.users == USERS + 1
@@ -174,7 +157,7 @@ def test_where_none_wins_the_ridge_serves_and_is_added_to(shop: Shop) -> None:
     assert report["chosen"] == "ridge"
     assert not any(report[name]["wins"] for name in ("infonce", DISTILLATION))
     assert hybrid_of(made).facts[OPTION] is None
-    took(made, [("new", ITEMS[3]), ("new", ITEMS[4])])
+    made.took(("new", ITEMS[3]), ("new", ITEMS[4]))
     assert not train(made.held).whole
     made.held.catalog.accept([UserDeleted.model_validate({"data": {"id": "u007"}})])
     assert forget_user(made.settings, made.held.index, "u007").option == ""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import math
 import signal
@@ -17,7 +16,7 @@ import pytest
 
 from catalog import START
 from domain.errors import RejectedError
-from domain.events import InteractionRecorded, UserDeleted
+from domain.events import UserDeleted
 from domain.vectors import RANK
 from ranking.training import Recipe, Statistics
 from workers.collection_registry import BusyError
@@ -30,23 +29,7 @@ from workers.training import is_due, train
 if TYPE_CHECKING:
     from tests.fixtures.shop import Shop
 
-_events = itertools.count()
 ITEMS = [f"i{number:02}" for number in range(60)]
-
-
-def took(shop: Shop, *pairs: tuple[str, str]) -> None:
-    shop.held.catalog.accept(
-        [
-            InteractionRecorded.model_validate(
-                {
-                    "id": f"t{next(_events)}",
-                    "time": "2026-01-01T00:00:00Z",
-                    "data": {"user": user, "item": item},
-                }
-            )
-            for user, item in pairs
-        ]
-    )
 
 
 def deleted(shop: Shop, user: str) -> None:
@@ -68,7 +51,7 @@ def crowd(users: int = 30, seed: int = 0) -> list[tuple[str, str]]:
 @pytest.fixture
 def filled(shop: Shop) -> Shop:
     shop.publish(*ITEMS)
-    took(shop, *crowd())
+    shop.took(*crowd())
     return shop
 
 
@@ -112,7 +95,7 @@ def test_a_training_is_published_and_the_items_get_their_gates(filled: Shop) -> 
 
 def test_too_few_interactions_are_refused_and_the_prior_stays(shop: Shop) -> None:
     shop.publish(*ITEMS)
-    took(shop, *crowd()[:20])
+    shop.took(*crowd()[:20])
     with pytest.raises(RejectedError, match="20 interactions with indexed items, training needs"):
         train(shop.held)
     assert hybrid_of(shop).version.startswith("prior-")
@@ -133,7 +116,7 @@ def test_what_came_since_is_added_without_looking_at_the_old_users(
     filled: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     train(filled.held)
-    took(filled, ("u00", "i07"), ("new", "i08"), ("new", "i15"))
+    filled.took(("u00", "i07"), ("new", "i08"), ("new", "i15"))
     asked: list[str] = []
     ask = filled.held.catalog.taken_by
     monkeypatch.setattr(
@@ -269,7 +252,7 @@ def test_training_by_itself_waits_for_enough_that_is_new(filled: Shop) -> None:
     assert is_due(filled.held)
     train(filled.held)
     assert not is_due(filled.held)
-    took(filled, *((f"x{number}", ITEMS[number % 60]) for number in range(60)))
+    filled.took(*((f"x{number}", ITEMS[number % 60]) for number in range(60)))
     assert is_due(filled.held)
     train(filled.held)
     assert not is_due(filled.held)
@@ -356,7 +339,7 @@ def test_killed_before_any_change_the_serving_artifacts_are_as_they_were(
     filled: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     train(filled.held)
-    took(filled, *((f"x{number}", ITEMS[number % 60]) for number in range(80)))
+    filled.took(*((f"x{number}", ITEMS[number % 60]) for number in range(80)))
     before = hybrid_of(filled)
     ids = sums_of(filled)
     for stage in ("create", "publish", "keep_only"):
@@ -400,7 +383,7 @@ while True:
 def test_a_training_that_is_killed_at_any_moment_leaves_whole_artifacts(real_shop: Shop) -> None:
     shop = real_shop
     shop.publish(*ITEMS)
-    took(shop, *crowd())
+    shop.took(*crowd())
     train(shop.held)
     arguments = [str(shop.settings.data_dir), shop.settings.index_url, shop.settings.index.alias]
     random = np.random.default_rng(0)
