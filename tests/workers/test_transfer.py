@@ -22,7 +22,7 @@ from workers.forget import forget_user
 from workers.training import is_due, train
 from workers.transfer_source import source_at
 
-from .test_training import crowd, deleted, everything, hybrid_of, learning, sums_of, took
+from .test_training import crowd, deleted, everything, hybrid_of, learning, sums_of
 
 if TYPE_CHECKING:
     from tests.fixtures.shop import Shop
@@ -46,7 +46,7 @@ def other(shop: Shop, tmp_path: Path) -> Iterator[Shop]:
     for user in range(40):
         mine = weights * np.array([6.0 if topic(one) == user % 7 else 1.0 for one in OTHERS])
         chosen = random.choice(OTHERS, 8, replace=False, p=mine / mine.sum())
-        took(made, *((f"o{user:02}", str(one)) for one in chosen))
+        made.took(*((f"o{user:02}", str(one)) for one in chosen))
     train(made.held)
     yield made
     made.held.close()
@@ -108,7 +108,7 @@ def test_later_trainings_begin_with_it_too_until_it_is_removed(shop: Shop, other
     train(shop.held, source=source_at(str(hybrid_folder(other)), shop.settings))
     first = dict(hybrid_of(shop).projection.matrices)
     shutil.rmtree(folder_of(other))  # what was given is kept
-    took(shop, *crowd())
+    shop.took(*crowd())
     assert is_due(shop.held)
     found = train(shop.held)
     assert found.whole
@@ -192,7 +192,7 @@ def test_a_kept_a_that_is_damaged_is_refused_until_another_is_named(
     before = hybrid_of(shop).version
     (facts,) = shop.settings.folder("artifacts").glob("prior/*/projection.json")
     facts.write_text(json.dumps({"format": 99}))
-    took(shop, *crowd())
+    shop.took(*crowd())
     with pytest.raises(RejectedError, match="the A to begin with") as caught:
         train(shop.held)
     assert "--prior own" in caught.value.remedy
@@ -209,7 +209,7 @@ def test_too_few_items_to_translate_by_are_refused(shop: Shop, other: Shop) -> N
 
 def test_an_a_of_its_own_before_a_fit_may_be_begun_with_once(shop: Shop) -> None:
     shop.publish(*ITEMS)
-    took(shop, *crowd())
+    shop.took(*crowd())
     version = train(shop.held).version
     fit_fusion(shop.held, shop.dispatch)
     source = source_at(version, shop.settings)
@@ -221,7 +221,7 @@ def test_an_a_of_its_own_before_a_fit_may_be_begun_with_once(shop: Shop) -> None
 
 def test_who_is_forgotten_is_gone_from_the_own_a_that_was_begun_with(shop: Shop) -> None:
     shop.publish(*ITEMS)
-    took(shop, *crowd())
+    shop.took(*crowd())
     version = train(shop.held).version
     fit_fusion(shop.held, shop.dispatch)
     train(shop.held, source=source_at(version, shop.settings))
