@@ -74,7 +74,7 @@ def _bases(
     if known is None:
         return attributes.bases(vectors, [hit.attributes for hit in hits])
     keys = [(fusion_version, hit.id, hit.version, hit.rewritten_at) for hit in hits]
-    held = [known.get(key) for key in keys]
+    held = known.get_many(keys)
     new = [at for at, one in enumerate(held) if one is None]
     if new:
         made = attributes.bases(vectors[new], [hits[at].attributes for at in new])

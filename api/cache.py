@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterable
 from typing import Generic, TypeVar
 
 K = TypeVar("K", bound=Hashable)
@@ -29,6 +29,18 @@ class LruCache(Generic[K, V]):
             if value is not None:
                 self._held.move_to_end(key)
             return value
+
+    def get_many(self, keys: Iterable[K]) -> list[V | None]:
+        """The values of these keys, as `get` gives them."""
+        held = self._held
+        with self._lock:
+            values = []
+            for key in keys:
+                value = held.get(key)
+                if value is not None:
+                    held.move_to_end(key)
+                values.append(value)
+            return values
 
     def put(self, key: K, value: V) -> None:
         """Keep a value, and forget the oldest beyond the size."""

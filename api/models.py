@@ -59,9 +59,10 @@ class Models:
     def start(self) -> None:
         """Begin to load; `words` tells when it is done or why it failed."""
         if self._words is None:
-            threading.Thread(target=self._load, name="load-models", daemon=True).start()
+            threading.Thread(target=self.load, name="load-models", daemon=True).start()
 
-    def _load(self) -> None:
+    def load(self) -> None:
+        """Load them now; `words` tells why it failed."""
         try:
             # Here and not above: torch takes seconds to import.
             from encoders import Encoders

@@ -24,6 +24,8 @@ from domain.users import User
 
 DAY_S = 86_400.0
 
+NOBODY = User(id="-")
+
 
 @dataclass(frozen=True, slots=True)
 class Person:
@@ -104,11 +106,11 @@ class Recommender:
                     field="user",
                     remedy="publish it with PUT /v1/users/{id}, or send profile or liked instead",
                 )
-        said = user or User(id="-")
-        if ask.profile is not None:
-            said = said.model_copy(update={"profile": ask.profile})
-        if ask.interests:
-            said = said.model_copy(update={"interests": ask.interests})
+        said = user or NOBODY
+        told = {"profile": ask.profile, "interests": ask.interests or None}
+        told = {name: value for name, value in told.items() if value is not None}
+        if told:
+            said = said.model_copy(update=told)
         return Person(
             said=said,
             interactions=interactions[: self._settings.history_items],

@@ -38,8 +38,8 @@ class ItemVectors:
         An item that was written again since is answered at the version that is stored now.
         """
         found, missing = {}, []
-        for hit in hits:
-            held = self._cache.get((collection, hit.id))
+        kept = self._cache.get_many((collection, hit.id) for hit in hits)
+        for hit, held in zip(hits, kept, strict=True):
             stamp = (hit.version, hit.rewritten_at)
             if held is not None and (held.version, held.rewritten_at) == stamp:
                 found[hit.id] = held

@@ -4,7 +4,8 @@ By exact search at 100,000 items. The graph of as many takes longer to build tha
 so what it answers is measured at 20,000 items, by setting FIRSTLIGHT_INDEX_EXACT_UP_TO to that.
 
 Service and store are asked alike: the same body over one plain HTTP connection each, answers read
-as bytes. What the Python clients on top cost is measured beside it: this project's against its own
+as bytes. The store is asked what the service asks it: how far a graph is walked depends on the
+vector. What the Python clients on top cost is measured beside it: this project's against its own
 store class, and against a stock qdrant-client.
 """
 
@@ -23,10 +24,14 @@ import orjson
 from qdrant_client import QdrantClient, models
 
 from api.client import FirstlightClient
+from api.history import History
+from api.queries import Queries
+from api.state import open_parts
 from benchmarks.report import Figure
 from benchmarks.system import environment, running, wait_indexed
 from domain.settings import Settings
-from domain.vectors import RANK
+from domain.users import User
+from domain.vectors import RANK, Vector
 from index import ItemIndex, ItemPoint, Search
 from index.searches import search_body
 
@@ -143,11 +148,12 @@ class Plain:
 def _compare(
     client: FirstlightClient, index: ItemIndex, collection: str, settings: Settings, setup: Setup
 ) -> list[Figure]:
-    answer = client.recommend(profile=PROFILE, limit=LIMIT, exact=setup.exact)
-    if len(answer.results) != LIMIT:
-        raise RuntimeError(f"{len(answer.results)} results instead of {LIMIT}")
     dim = index.dims(collection)[RANK]
-    query = np.random.default_rng(8).standard_normal(dim).astype(np.float32)
+    query = _vector(settings)
+    answer = client.recommend(profile=PROFILE, limit=LIMIT, exact=setup.exact)
+    asked_alike = index.query(collection, query, limit=LIMIT, exact=setup.exact)
+    if [one.id for one in answer.results] != [hit.id for hit in asked_alike]:
+        raise RuntimeError("the service's results are not those of the query that is compared")
     body = search_body(
         Search(query, LIMIT, exact=setup.exact), {RANK: dim}, settings.index, setup.points
     )
@@ -194,6 +200,18 @@ def _compare(
             (f"qdrant-client, {MAX_EXTRA_MS:g} ms", by_client, by_stock, MAX_EXTRA_MS, BY_STOCK),
         )
     ]
+
+
+def _vector(settings: Settings) -> Vector:
+    """What the service asks the store for PROFILE, [dim of "rank"]."""
+    parts = open_parts(settings)
+    with closing(parts):
+        parts.models.load()
+        space = parts.spaces.current()
+        if space is None:
+            raise RuntimeError("nothing is served")
+        said = parts.models.person(User(id="-", profile=PROFILE))
+        return Queries(settings.ranking.profile_weight_k0).of(space, said, History()).vector
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.client import HTTPException
 
 import httpx
 from qdrant_client.common.client_exceptions import ResourceExhaustedResponse
@@ -54,7 +53,7 @@ def _unanswered(url: str, source: Exception) -> RetryableError:
     if isinstance(source, httpx.TimeoutException | TimeoutError):
         what = f"the index at {url} did not answer in time ({type(source).__name__})"
         remedy = "see whether it is overloaded, or raise FIRSTLIGHT_INDEX_TIMEOUT_S"
-    elif isinstance(source, httpx.HTTPError | OSError | HTTPException):
+    elif isinstance(source, httpx.HTTPError | OSError):
         what = f"the index at {url} does not answer ({source or type(source).__name__})"
         remedy = "start it (`firstlight up` or `firstlight index-server`) or set"
         remedy += " FIRSTLIGHT_INDEX_URL to where it is"

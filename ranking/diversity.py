@@ -44,9 +44,10 @@ def crowded(vectors: Matrix, near: Near) -> bool:
     """
     if len(vectors) <= near.most:
         return False
-    unit = unit_rows(vectors)
-    alike = (unit @ unit.T > near.cosine).sum(axis=1)
-    return bool((alike > near.most).any())
+    products = vectors @ vectors.T
+    lengths = np.sqrt(products.diagonal())
+    alike = products > near.cosine * np.outer(lengths, lengths)
+    return bool((alike.sum(axis=1) > near.most).any())
 
 
 class Picker:

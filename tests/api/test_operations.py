@@ -210,7 +210,7 @@ def test_models_that_cannot_be_loaded_are_named_by_readiness(tmp_path, index_ser
     )
     models = Models(broken)
     with caplog.at_level(logging.CRITICAL):
-        models._load()
+        models.load()
     with pytest.raises(RetryableError, match="/nowhere"):
         models.words()
 

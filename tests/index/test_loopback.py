@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -14,6 +15,19 @@ from domain.errors import PermanentError, RetryableError
 from index.failures import translated
 from index.loopback import Loopback
 from tests.fixtures.system import free_port
+
+
+ODD_ANSWERS = {
+    "pieces": [
+        b"HTTP/1.1 200 OK\r\nTransfer-",
+        b"Encoding: chunked\r\n\r\n4\r\nin p",
+        b"\r\n5\r\nieces\r\n",
+        b"0\r\n\r\n",
+    ],
+    "last": [b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 4\r\n\r\nlast"],
+    "cut-off": [b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf"],
+    "not-http": [b"220 mail.example ESMTP\r\n"],
+}
 
 
 class Echo(BaseHTTPRequestHandler):
@@ -29,6 +43,9 @@ class Echo(BaseHTTPRequestHandler):
             return
         if self.path.endswith("/wait"):
             self.silent.wait(10)
+        if self.path.endswith(("/pieces", "/cut-off", "/not-http", "/last")):
+            self._speak(ODD_ANSWERS[self.path.rpartition("/")[2]])
+            return
         refused = self.path.endswith("/refused")
         told = (
             b'{"status": {"error": "no such thing"}}'
@@ -41,6 +58,14 @@ class Echo(BaseHTTPRequestHandler):
         self.wfile.write(told)
         if self.path.endswith("/once"):  # and closes without having said so
             self.close_connection = True
+
+    def _speak(self, pieces: Sequence[bytes]) -> None:
+        """Piece by piece, and then nothing more on this connection."""
+        self.close_connection = True
+        for piece in pieces:
+            self.wfile.write(piece)
+            self.wfile.flush()
+            time.sleep(0.02)
 
     def log_message(self, format: str, *args: object) -> None:
         """Nothing."""
@@ -125,6 +150,23 @@ def test_no_answer_is_said_so_and_harms_no_later_call(url: str, path: str, reaso
         wire.send("POST", path, b"{}")
     assert wire.send("POST", "/echo", b"asked").startswith(b"asked")
     wire.close()
+
+
+@pytest.mark.parametrize(("path", "content"), [("/pieces", b"in pieces"), ("/last", b"last")])
+def test_an_answer_is_whole_however_it_arrives(wire: Loopback, path: str, content: bytes) -> None:
+    for _ in range(2):
+        assert wire.send("POST", path, b"{}") == content
+
+
+@pytest.mark.parametrize(
+    ("path", "reason"), [("/cut-off", "does not answer"), ("/not-http", "what Qdrant would not")]
+)
+def test_half_an_answer_and_another_protocol_are_told_apart(
+    wire: Loopback, path: str, reason: str
+) -> None:
+    with pytest.raises(RetryableError, match=reason), translated("the URL"):
+        wire.send("POST", path, b"{}")
+    assert wire.send("POST", "/echo", b"asked").startswith(b"asked")
 
 
 def test_where_nobody_listens_the_remedy_names_the_setting() -> None:
