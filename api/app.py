@@ -12,6 +12,7 @@ from fastapi_offline import FastAPIOffline
 from api import auth, metrics, openapi, problems
 from api.readiness import Readiness
 from api.routes import console, events, items, onboarding, operations, ranking, uploads, users
+from api.routes.direct import Shortcut
 from api.state import Parts, open_parts
 from domain.settings import Settings
 
@@ -54,9 +55,14 @@ def create_app(settings: Settings, parts: Parts | None = None) -> FastAPI:
     app.state.keys = auth.Keys(settings.api)
     app.state.metrics = metrics.Metrics()
     problems.install(app)
-    # Routes are tried in turn, and rankings are asked for most.
-    for routes in (ranking, events, items, users, uploads, onboarding, operations, console):
-        app.include_router(routes.router)
+    parts_of_api = (ranking, events, items, users, uploads, onboarding, operations, console)
+    for part in parts_of_api:
+        app.include_router(part.router)
+    app.add_middleware(
+        Shortcut,
+        routes=[route for part in parts_of_api for route in part.router.routes],
+        handlers=app.exception_handlers,
+    )
     app.add_middleware(metrics.Middleware, measured=app.state.metrics)
     openapi.install(app)
     return app

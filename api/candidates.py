@@ -61,7 +61,7 @@ def candidates(
     dim = space.rank.dim
     matrix = np.zeros((0, dim), dtype=np.float32)
     if kept:
-        matrix = np.stack([held[hit.id].vector for hit in kept])
+        matrix = np.concatenate([held[hit.id].vector for hit in kept]).reshape(-1, dim)
     cut = False
     if query is None:
         told = [Explained(0.0, {})] * len(kept)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
 
@@ -17,6 +15,7 @@ from api.models import Models
 from api.onboarding import Onboarding
 from api.recommend import Recommender
 from api.spaces import Spaces
+from api.threads import Threads
 from api.vectors import ItemVectors
 from catalog import Catalog
 from domain.settings import Settings
@@ -55,17 +54,15 @@ class Parts:
     recommender: Recommender
     explorer: Explorer
     onboarding: Onboarding
-    threads: ThreadPoolExecutor = field(
-        default_factory=lambda: ThreadPoolExecutor(THREADS, thread_name_prefix="request")
-    )
+    threads: Threads = field(default_factory=lambda: Threads(THREADS, "request"))
 
     async def run(self, work: Callable[..., T], *args: object) -> T:
         """Run blocking work in a thread: one hop, whatever the work is made of."""
-        return await asyncio.get_running_loop().run_in_executor(self.threads, work, *args)
+        return await self.threads.run(work, *args)
 
     def close(self) -> None:
         """Finish what runs, then close everything, the models last."""
-        self.threads.shutdown(wait=True, cancel_futures=True)
+        self.threads.close()
         self.index.close()
         self.catalog.close()
         self.models.close()
