@@ -143,6 +143,4 @@ class Middleware:
             await self._app(scope, receive, note)
         finally:
             route = getattr(scope.get("route"), "path", UNROUTED)
-            self._measured.answered(
-                scope["method"], route, status, time.perf_counter() - started
-            )
+            self._measured.answered(scope["method"], route, status, time.perf_counter() - started)

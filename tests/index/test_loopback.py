@@ -16,7 +16,6 @@ from index.failures import translated
 from index.loopback import Loopback
 from tests.fixtures.system import free_port
 
-
 ODD_ANSWERS = {
     "pieces": [
         b"HTTP/1.1 200 OK\r\nTransfer-",
