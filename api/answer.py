@@ -27,6 +27,7 @@ from domain.setting_groups import RankingSettings
 from index import Hit, ItemIndex, Search
 from ranking import Query
 from ranking.diversity import Near, crowded
+from ranking.query import NOT_CONTENT
 
 NOTHING_KNOWN = "nothing is known of the user that ranks items, so these are the newest"
 
@@ -82,7 +83,7 @@ class Answers:
                 beyond the limit.
             RejectedError: a filter on an unknown attribute.
         """
-        wish = self._wish(space, query, ask)
+        wish = self._wish(space, query, ask, history)
         search = Search(
             query.vector,
             ask.limit,
@@ -130,9 +131,10 @@ class Answers:
 
     # -- what is wished --------------------------------------------------------------------
 
-    def _wish(self, space: Space, query: Query, ask: RecommendRequest) -> Wish:
+    def _wish(self, space: Space, query: Query, ask: RecommendRequest, history: History) -> Wish:
         settings = self._settings
-        known = any(part not in ("one", "graph") for part in query.by_part)
+        # A trained hybrid expects something of people of whom nothing is known, too: part "cf".
+        known = bool(len(history)) or any(part not in NOT_CONTENT for part in query.by_part)
         explore = settings.explore if known else max(settings.explore, settings.explore_unknown)
         near = None
         if settings.near_duplicates and not space.fusion.version.startswith("passthrough"):

@@ -13,6 +13,7 @@ from api.absent import explain_absent
 from api.answer import Answers
 from api.history import History
 from api.models import Models
+from api.newest import is_live
 from api.ranked import NOTHING_INDEXED, Space, answer_of
 from api.ranking_schemas import OnboardingRequest, RecommendRequest
 from api.seen import Seen
@@ -194,9 +195,16 @@ class Onboarding:
             if item in said or at >= len(survey.ids) or not survey.askable[at]
         }
         known = np.concatenate([survey.known, np.zeros(beside)])
-        chosen = questions(belief, known, count, never) if items.ids else []
-        ids = [items.ids[at] for at in chosen]
-        stored = self._index.fetch(space.collection, ids) if ids else {}
+        now = time.time()
+        while True:
+            chosen = questions(belief, known, count, never) if items.ids else []
+            ids = [items.ids[at] for at in chosen]
+            stored = self._index.fetch(space.collection, ids) if ids else {}
+            live = [item in stored and is_live(stored[item], now) for item in ids]
+            if all(live):
+                break
+            # Since the survey was made they have expired, or were deleted: others are asked about.
+            never |= {at for at, is_there in zip(chosen, live, strict=True) if not is_there}
         return [
             {
                 "id": item,
@@ -205,7 +213,6 @@ class Onboarding:
                 "known": round(float(known[at]), 4),
             }
             for at, item in zip(chosen, ids, strict=True)
-            if item in stored
         ]
 
     def _ranked(

@@ -37,6 +37,9 @@ class RecommendRequest(StrictModel):
         default=None, description="The person in words; takes the stored profile's place."
     )
     interests: list[Words] = Field(default_factory=list, max_length=100)
+    demographics: dict[AttributeName, Attribute] = Field(
+        default_factory=dict, max_length=100, description="In the place of those that are stored."
+    )
     liked: list[Identifier] = Field(
         default_factory=list, max_length=1000, description="Item ids, newest first."
     )

@@ -107,8 +107,12 @@ class Recommender:
                     remedy="publish it with PUT /v1/users/{id}, or send profile or liked instead",
                 )
         said = user or NOBODY
-        told = {"profile": ask.profile, "interests": ask.interests or None}
-        told = {name: value for name, value in told.items() if value is not None}
+        asked = {
+            "profile": ask.profile,
+            "interests": ask.interests or None,
+            "demographics": ask.demographics or None,
+        }
+        told = {name: value for name, value in asked.items() if value is not None}
         if told:
             said = said.model_copy(update=told)
         return Person(

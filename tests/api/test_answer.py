@@ -16,6 +16,7 @@ from domain.items import Item
 from domain.vectors import RANK
 from ranking import Hybrid, HybridStore, Moments, named, projection
 from ranking.graph import GraphStore, graph_artifact, link_items, read_graph
+from tests.fixtures.hybrids import random_hybrid
 from tests.fixtures.service import problem_of
 
 GENRES = ["drama", "comedy", "horror", "war"]
@@ -239,6 +240,24 @@ def test_somebody_of_whom_nothing_is_known_gets_the_newest_with_some_tried_out(f
     drawn = [one for one in found["results"] if one["parts"].get("explore")]
     assert len(drawn) == 2
     assert all(sum(one["parts"].values()) == one["score"] for one in found["results"])
+
+
+@pytest.mark.parametrize("newcomers", [False, True])
+def test_a_trained_hybrid_tries_out_as_much_on_somebody_of_whom_nothing_is_known(
+    make_service, newcomers
+):
+    service = make_service()
+    ids = [f"n{number:02}" for number in range(30)]
+    service.publish(*({"id": key, "title": f"tale {key}"} for key in ids))
+    space = service.parts.spaces.current()
+    stored = service.parts.index.fetch(space.collection, ids, with_vectors=[RANK])
+    content = space.rank.content_of(np.stack([stored[key].vectors[RANK] for key in ids]))
+    store = HybridStore(service.settings.data_dir / "artifacts" / "hybrid")
+    made = random_hybrid(space.fusion, space.rank, ids, content, method="ease", newcomers=newcomers)
+    store.publish(named(made), space.fusion)
+    for ask, explored in (({}, 2), ({"liked": ["n03"]}, 0), ({"profile": "a tale"}, 0)):
+        found = service.recommend(**ask, limit=20, seed=1)["results"]
+        assert sum(bool(one["parts"].get("explore")) for one in found) == explored
 
 
 def test_an_item_that_expires_while_it_serves_is_gone_from_every_answer(service):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import numpy as np
@@ -55,6 +57,23 @@ def test_five_different_items_that_people_took_are_asked_about_first(filled: Ser
     assert {int(one[1:]) for one in ids} <= set(range(24))  # nobody took the others
     assert len(found["results"]) == 10
     assert found["learned"] == 0.0
+
+
+def test_nobody_is_asked_about_an_item_that_has_expired_or_is_gone(service: Service) -> None:
+    until = datetime.now(UTC) + timedelta(seconds=3)
+    brief, *others = films(8)
+    service.publish({**brief, "expires_at": until.isoformat()}, *others)
+    events = [event for n in range(6) for event in took(f"p{n}", 0, 1, 2 + n)]
+    assert service.client.post("/v1/events", json=events).json()["rejected"] == 0
+    before = {one["id"] for one in onboard(service, count=8)["ask"]}
+    if datetime.now(UTC) < until - timedelta(seconds=1):
+        assert before == {f"f{n}" for n in range(8)}
+    space = service.parts.spaces.current()
+    assert space is not None
+    service.parts.index.delete(space.collection, [("f1", 1)])
+    time.sleep(max(0.0, (until - datetime.now(UTC)).total_seconds()))
+    assert {one["id"] for one in onboard(service, count=5)["ask"]} <= {f"f{n}" for n in range(2, 8)}
+    assert len(onboard(service, count=5)["ask"]) == 5
 
 
 def test_asked_one_at_a_time_no_item_comes_twice_and_the_answers_tell_more_and_more(

@@ -77,6 +77,21 @@ def test_any_mix_of_who_asks_is_ranked_and_every_score_is_the_sum_of_its_parts(f
     assert found["model"]["projection"].startswith("prior-")
 
 
+def test_demographics_that_are_sent_count_as_stored_ones_do_and_take_their_place(filled):
+    told = {"country": "IE", "occupation": "sailor"}
+    for user, demographics in (("told", told), ("other", {"country": "FR"})):
+        body = {"profile": "a story", "demographics": demographics}
+        assert filled.client.put(f"/v1/users/{user}", json=body).status_code == 202
+
+    def scores(**ask):
+        return [(one["id"], one["score"]) for one in filled.recommend(**ask)["results"]]
+
+    expected = scores(user="told")
+    assert scores(profile="a story", demographics=told) == expected
+    assert scores(user="other", demographics=told) == expected
+    assert scores(user="other") != expected
+
+
 def test_scores_agree_with_the_inner_product_of_what_is_stored(filled):
     found = filled.recommend(liked=["i03"], limit=12)
     space = filled.parts.spaces.current()
