@@ -17,16 +17,19 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import httpx
+import orjson
 import redis
 
 from api.auth import check_exposure
 from domain.errors import FirstlightError, RejectedError, RetryableError
 from domain.locks import alone_at_once
+from domain.log import CANNOT_START
 from domain.settings import Settings
 from workers import valkey
 
@@ -168,9 +171,14 @@ def _ping_broker(settings: Settings) -> None:
 
 
 def _ping_workers(expected: int) -> None:
+    from kombu.exceptions import OperationalError
+
     from workers.celery import app
 
-    answers = app.control.ping(timeout=1.0, limit=expected) or []
+    try:
+        answers = app.control.ping(timeout=1.0, limit=expected) or []
+    except OperationalError as error:  # of kombu: the broker is away
+        raise RetryableError(f"the broker does not answer ({error})") from error
     if len(answers) < expected:
         raise RetryableError(f"{len(answers)} of {expected} workers answer")
 
@@ -197,6 +205,8 @@ def wait_ready(
             except (httpx.HTTPError, redis.RedisError, OSError, FirstlightError) as error:
                 waited = time.monotonic() - started
                 ended = restarts(service.name)
+                if ended:
+                    _refuse_wrong_setting(plan, service)
                 if waited > timeout_s:
                     raise _not_ready(plan, service, f"not ready after {waited:.0f} s") from error
                 if ended >= MOST_RESTARTS:
@@ -205,10 +215,28 @@ def wait_ready(
         ready(service, time.monotonic() - started)
 
 
-def _not_ready(plan: Plan, service: Service, what: str) -> RetryableError:
+def _refuse_wrong_setting(plan: Plan, service: Service) -> None:
+    """What ended at its start over a wrong setting will do so again.
+
+    Raises:
+        RejectedError: with the line that it left in its log.
+    """
+    for line in _tail(plan, service):
+        with suppress(orjson.JSONDecodeError):
+            said = orjson.loads(line)
+            if said.get("event") == CANNOT_START and said.get("setting"):
+                raise RejectedError(f"the {service.name} cannot start: {said['error']}")
+
+
+def _tail(plan: Plan, service: Service) -> list[str]:
     log = plan.log_file(service)
     lines = log.read_text(errors="replace").splitlines() if log.exists() else []
-    tail = "\n".join(line[:LOG_LINE_CHARS] for line in lines[-LOG_LINES:])
+    return lines[-LOG_LINES:]
+
+
+def _not_ready(plan: Plan, service: Service, what: str) -> RetryableError:
+    tail = "\n".join(line[:LOG_LINE_CHARS] for line in _tail(plan, service))
+    log = plan.log_file(service)
     return RetryableError(f"the {service.name} {what}", remedy=f"its log, {log}, ends:\n{tail}")
 
 

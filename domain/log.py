@@ -8,6 +8,9 @@ from typing import Any, Literal
 
 import structlog
 
+CANNOT_START = "worker_cannot_start"
+"""The event of a worker that ends at its start; its `setting` names one that is wrong, if it is."""
+
 
 def configure_logging(
     level: str = "info", log_format: Literal["auto", "json", "console"] = "auto"

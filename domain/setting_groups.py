@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, field_validator
 
 
 def _http_url(value: str) -> str:
@@ -263,6 +263,17 @@ class RankingSettings(Group):
         description="JSON list of countries whose national phone notation is looked for;"
         " international notation always is.",
     )
+
+    @field_validator("pii_regions")
+    @classmethod
+    def _known_regions(cls, regions: list[str]) -> list[str]:
+        from phonenumbers import SUPPORTED_REGIONS
+
+        for region in regions:
+            if region not in SUPPORTED_REGIONS:
+                raise ValueError(f"{region!r} is no country; use two capital letters, such as GB")
+        return regions
+
     diversity: float = Field(
         0.0,
         ge=0,

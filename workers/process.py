@@ -13,7 +13,7 @@ from celery.worker.control import inspect_command
 from prometheus_client import start_http_server
 
 from domain.errors import FirstlightError, RejectedError, RetryableError
-from domain.log import logger
+from domain.log import CANNOT_START, logger
 from domain.settings import LANES, Settings, settings
 from workers import runtime
 from workers.queues import QUEUES
@@ -69,7 +69,8 @@ class Models(bootsteps.StartStopStep):
                 return
             held = runtime.runtime(queues)
         except FirstlightError as error:
-            log.critical("worker_cannot_start", error=str(error))
+            wrong = isinstance(error, RejectedError)
+            log.critical(CANNOT_START, error=str(error), setting=error.field if wrong else "")
             raise SystemExit(EX_CONFIG) from None
         _serve_metrics(held.settings)
         threading.Thread(
@@ -89,9 +90,10 @@ def _serve_metrics(chosen: Settings) -> None:
         start_http_server(port, addr=chosen.worker.metrics_host)
     except OSError as error:
         log.critical(
-            "worker_cannot_start",
+            CANNOT_START,
             error=f"port {port} for metrics cannot be used: {error.strerror}",
-            remedy="set FIRSTLIGHT_WORKER_METRICS_PORT to a free port",
+            setting="FIRSTLIGHT_WORKER_METRICS_PORT",
+            remedy="set it to a free port",
         )
         raise SystemExit(EX_CONFIG) from None
 

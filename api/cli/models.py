@@ -134,7 +134,7 @@ def _shown(value: Any) -> str:
         return MASK
     if isinstance(value, list | dict | bool):
         return orjson.dumps(value, default=_shown).decode()
-    return "" if value is None else str(value)
+    return "" if value is None else without_password(str(value))
 
 
 def register(app: typer.Typer) -> None:

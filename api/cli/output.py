@@ -74,7 +74,7 @@ def fail(error: FirstlightError) -> None:
 def without_password(url: str) -> str:
     """Of a URL in whatever state: all between the user and the last @, and all parameters."""
     url = re.sub(r"(?<=://)([^/:@]*):.*@", rf"\1:{MASK}@", url)
-    return re.sub(r"\?.*", f"?{MASK}", url)
+    return re.sub(r"(?<=://)([^?]*)\?.*", rf"\1?{MASK}", url)
 
 
 def table(

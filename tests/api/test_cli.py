@@ -168,10 +168,12 @@ def test_config_masks_secrets(system: System) -> None:
             "FIRSTLIGHT_API_WRITE_KEYS": '["open sesame"]',
             "FIRSTLIGHT_CATALOG_URL": "postgresql+psycopg://me:open sesame@host/db?x=open sesame",
             "FIRSTLIGHT_BROKER_URL": "amqp://me:open sesame@host/",
+            "FIRSTLIGHT_INDEX_URL": "http://host/?api_key=hush",
         },
     )
     said = secret.run("config")
     assert "open sesame" not in said
+    assert "hush" not in said
     assert "ledger postgresql+psycopg://me:****@host/db?****" in said
     for name in variable_names():
         assert f"\n{name}=" in f"\n{said}", "a line of its own, as it would be set"

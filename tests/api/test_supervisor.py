@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import socket
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
 import pytest
 
-from api.supervisor import Plan
-from domain.errors import RejectedError
+from api.supervisor import Plan, wait_ready
+from domain.errors import RejectedError, RetryableError
+from domain.log import CANNOT_START
 from domain.settings import Settings
 from tests.fixtures.system import System, make_system
 
@@ -51,6 +54,30 @@ def test_the_index_and_the_broker_may_be_killed_without_losing_an_item(system: S
 def test_the_screen_says_where_everything_is_and_who_may_use_it(system: System) -> None:
     for part in ("console page", f"{system.url}/docs", "logs", "no keys are set"):
         assert part in system.output
+
+
+def test_a_worker_that_ends_over_a_wrong_setting_ends_the_start_with_its_line(
+    tmp_path: Path,
+) -> None:
+    plan = Plan(Settings(data_dir=tmp_path))
+    said = {"event": CANNOT_START, "error": "FIRSTLIGHT_X: is 2; set it to 1"}
+
+    def ends(line: dict[str, str], of: str) -> None:
+        for service in plan.services:
+            text = json.dumps(line) if service.name == of else ""
+            plan.log_file(service).write_text(f"usage: {{\n{text}\n")
+        only = [replace(service, ready=_never) for service in plan.services if service.name == of]
+        plan.services = only
+        wait_ready(plan, timeout_s=0.5, ready=lambda *_: None, restarts=lambda _: 1)
+
+    with pytest.raises(RetryableError, match="the worker not ready after"):
+        ends({**said, "setting": ""}, "worker")
+    with pytest.raises(RejectedError, match="the worker cannot start: FIRSTLIGHT_X: is 2; set it"):
+        ends({**said, "setting": "FIRSTLIGHT_X"}, "worker")
+
+
+def _never() -> None:
+    raise OSError("nobody listens")
 
 
 def test_a_second_one_in_the_same_data_directory_is_refused(system: System) -> None:

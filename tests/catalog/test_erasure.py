@@ -39,6 +39,16 @@ def test_a_late_deletion_takes_what_happened_before_it_and_leaves_the_profile(
     assert len(catalog.history("u")) == 1
 
 
+def test_a_deletion_takes_what_was_there_before_it_though_it_is_dated_later(
+    catalog: Catalog,
+) -> None:
+    catalog.accept([user("u", 1), interaction("ahead", "u", "a", 70)])
+    assert erased(catalog.accept([user_deleted("u", 2, time=60)])) == [Erased(True, 1)]
+    assert catalog.history("u") == []
+    catalog.accept([interaction("back", "u", "a", 70), interaction("late", "u", "a", 50)])
+    assert [one.time for one in catalog.history("u")] == [70]
+
+
 def test_of_two_deletions_in_a_batch_one_is_told_the_profile_and_the_last_the_interactions(
     catalog: Catalog,
 ) -> None:

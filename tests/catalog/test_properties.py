@@ -60,7 +60,8 @@ def versioned_item(key: str, version: int, deletion: bool) -> Event:
 
 
 def versioned_user(key: str, version: int, deletion: bool) -> Event:
-    """Users are deleted at 1,000 s, after all they did."""
+    """Users are deleted at 1,000 s, after all they did: of what is dated later the order of arrival
+    shows (docs/decisions/0012-a-deletion-takes-what-was-there.md)."""
     return user_deleted(key, version, time=1_000) if deletion else user(key, version, f"{version}")
 
 

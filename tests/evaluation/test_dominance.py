@@ -1,5 +1,5 @@
-"""Content and collaborative part in one ranking are no worse than either, however few took the young
-items of it."""
+"""In one ranking content and collaborative part together are no worse than either, however few took
+its young items."""
 
 from __future__ import annotations
 
