@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from api.bridge import across
 from api.cache import LruCache
 from api.content import nearest_by_content
 from api.examples import Example, Examples
@@ -18,9 +19,9 @@ from api.ranking_schemas import SearchRequest, SimilarRequest
 from api.spaces import Spaces
 from api.vectors import ItemVectors
 from catalog import Catalog, ItemState
-from domain.errors import FirstlightError, RejectedError
+from domain.errors import FirstlightError
 from domain.filters import Filters
-from domain.vectors import RANK, BlockMap, Vector
+from domain.vectors import RANK, Vector
 from encoders import Fusion
 from index import ItemIndex, Search
 from ranking import (
@@ -118,13 +119,16 @@ class Explorer:
     ) -> dict[str, Any]:
         if space is None:
             return answer_of([], [NOTHING_INDEXED], None, started)
+        notes: list[str] = []
         if example is not None and vector is not None:
-            results = self._by_vector(space, example.modality, vector, ask)
+            results = self._by_vector(space, example.modality, vector, ask, notes)
         else:
-            results = self._by_words(space, ask.text or "", ask)
-        return answer_of(results, [], space, started)
+            results = self._by_words(space, ask.text or "", ask, notes)
+        return answer_of(results, notes, space, started)
 
-    def _by_words(self, space: Space, text: str, ask: SearchRequest) -> list[dict[str, Any]]:
+    def _by_words(
+        self, space: Space, text: str, ask: SearchRequest, notes: list[str]
+    ) -> list[dict[str, Any]]:
         blocks = {block.name: block for block in space.fusion.blocks}
         words = self._models.words()
         if ask.within == ALL:
@@ -135,7 +139,8 @@ class Explorer:
             vector = _one(words.image_text.encode([text]), "text")
             vector = vector - source_mean(blocks["image"], "image_text")
             return self._within(space, "image", vector, ask)
-        return self._by_vector(space, "text", _one(words.text_query.encode([text]), "text"), ask)
+        vector = _one(words.text_query.encode([text]), "text")
+        return self._by_vector(space, "text", vector, ask, notes)
 
     def _by_vector(
         self,
@@ -143,13 +148,16 @@ class Explorer:
         modality: Literal["text", "image", "audio"],
         vector: Vector,
         ask: SearchRequest,
+        notes: list[str],
     ) -> list[dict[str, Any]]:
         if ask.within == modality:
             return self._within(space, modality, vector, ask)
-        fused = space.fusion.fuse({modality: vector})
         if ask.within == ALL:
-            return self._ranked(space, vector_query(fused), ask)
-        return self._within(space, ask.within, _across(space.fusion, fused, modality, ask), ask)
+            return self._ranked(space, vector_query(space.fusion.fuse({modality: vector})), ask)
+        found, note = across(self._index, space, modality, vector, ask.within, ask.exact)
+        if note:
+            notes.append(note)
+        return self._within(space, ask.within, found, ask)
 
     def _encode_example(self, example: Example) -> Vector:
         encoded = self._models.encode(example)
@@ -224,33 +232,6 @@ class Explorer:
             field="item",
             remedy="wait until GET /v1/items/{id} says indexed",
         )
-
-
-def _across(fusion: Fusion, fused: Vector, modality: str, ask: SearchRequest) -> Vector:
-    """The raw vector of another modality that an example's imputed block stands for.
-
-    A block is (x - mean) @ P, so ranking items by x . (P b) is ranking them by their block's
-    inner product with b, the block imputed for the example; and only items that have the
-    modality are searched.
-    """
-    block = _block(fusion, ask.within)
-    imputed = fused[block.start : block.stop] if block is not None else fused[:0]
-    if block is None or not np.any(imputed):
-        raise RejectedError(
-            f"nothing relates {modality} to {ask.within} yet",
-            field="in",
-            remedy="publish more items that have both and run `firstlight fit-fusion`,"
-            f" or search in {modality} or all",
-        )
-    raw: Vector = block.projection @ imputed
-    return raw
-
-
-def _block(fusion: Fusion, name: str) -> BlockMap | None:
-    for block in fusion.blocks:
-        if block.name == name:
-            return block
-    return None
 
 
 def _one(outcomes: Sequence[Vector | FirstlightError], field: str) -> Vector:

@@ -129,13 +129,32 @@ def test_a_sound_finds_itself(filled, target):
     assert results[0]["score"] == pytest.approx(1.0, abs=1e-3)
 
 
-@pytest.mark.parametrize("ask", [{"text": "an owl", "in": "audio"}, {"in": "text"}])
-def test_before_anything_relates_two_modalities_that_is_said(filled, ask):
-    if "text" not in ask:
-        ask = ask | {"audio": base64.b64encode(media.wav()).decode()}
-    found = problem_of(filled.client.post("/v1/search", json=ask), 422)
-    assert found["errors"][0]["field"] == "in"
-    assert "fit-fusion" in found["errors"][0]["remedy"]
+@pytest.mark.parametrize(
+    ("source", "target", "best"),
+    [("text", "audio", "both"), ("audio", "text", "both"), ("image", "audio", "both")],
+)
+def test_where_nothing_is_learned_items_that_have_both_lead_across(filled, source, target, best):
+    given = {
+        "text": "An owl",
+        "audio": base64.b64encode(media.wav(hz=500.0)).decode(),
+        "image": base64.b64encode(media.png(2)).decode(),
+    }
+    ask = {source: given[source], "in": target}
+    found = filled.client.post("/v1/search", json=ask).json()
+    assert found["results"][0]["id"] == best
+    assert all(set(one["parts"]) == {target} for one in found["results"])
+    (note,) = found["notes"]
+    assert f"no learned relation of {source} to {target}" in note
+
+
+def test_where_no_item_has_both_that_is_said(make_service):
+    service = make_service()
+    sound = service.client.post("/v1/uploads", content=media.wav()).json()["reference"]
+    service.publish({"id": "words", "title": "An owl"}, {"id": "s", "media": {"audio": [sound]}})
+    ask = {"text": "an owl", "in": "audio"}
+    error = problem_of(service.client.post("/v1/search", json=ask), 422)["errors"][0]
+    assert error["field"] == "in"
+    assert "publish items that have both" in error["remedy"]
 
 
 def test_search_takes_filters(filled):
