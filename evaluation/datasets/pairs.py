@@ -69,9 +69,9 @@ def clean_pairs(
     """Drop what cannot be used, merge repeats, and say so.
 
     A row is dropped when its user or item is unknown (-1) or its weight is not a finite number
-    above 0. A time in the future is forgotten; the pair stays. Repeats of a pair are one pair: the
-    weights are added, the newest time is kept, and of the parts of a given split the earliest
-    (a pair that was trained on is no test).
+    above 0 as float32. A time in the future is forgotten; the pair stays. Repeats of a pair are one
+    pair: the weights are added (and dropped where they add up to infinity), the newest time is
+    kept, and of the parts of a given split the earliest (a pair that was trained on is no test).
 
     Args:
         users, items: [n] rows, -1 where unknown.
@@ -95,9 +95,15 @@ def clean_pairs(
 
     bad = drop(users < 0, "no user id")
     bad |= drop((items < 0) & ~bad, "the item is not among the items")
-    bad |= drop(~np.isfinite(values) & ~bad, "the weight is NaN or infinite")
-    bad |= drop((values <= 0) & ~bad, "the weight is zero or negative")
+    stored = _float32(values)
+    bad |= drop(~np.isfinite(stored) & ~bad, "the weight is NaN or infinite as float32")
+    bad |= drop((stored <= 0) & ~bad, "the weight is zero or negative as float32")
     keep = np.flatnonzero(~bad)
+    keep = keep[np.argsort(users[keep] * n_items + items[keep], kind="stable")]
+    starts = _starts(users[keep] * n_items + items[keep])
+    sums = _float32(np.add.reduceat(values[keep], starts))
+    infinite = np.repeat(np.isinf(sums), np.diff(starts, append=len(keep)))
+    keep = keep[~drop(infinite, "the weights of a repeated pair add up to infinity")]
     if not len(keep):
         raise RejectedError(
             f"none of {len(users)} interactions can be used" + "".join(f"; {n}" for n in notes),
@@ -107,9 +113,7 @@ def clean_pairs(
     if times is not None:
         times = _without_future(times, now, source, notes)
     keys = users[keep] * n_items + items[keep]
-    order = np.argsort(keys, kind="stable")
-    keep, keys = keep[order], keys[order]
-    starts = np.flatnonzero(np.diff(keys, prepend=-1))
+    starts = _starts(keys)
     if len(starts) < len(keys):
         notes.append(
             f"{source}: {len(keys) - len(starts)} repeats of a pair merged (weights added)"
@@ -118,11 +122,22 @@ def clean_pairs(
     return Pairs(
         user_index=(pairs // n_items).astype(np.int32),
         item_index=(pairs % n_items).astype(np.int32),
-        weights=np.add.reduceat(values[keep], starts).astype(np.float32),
+        weights=sums[np.isfinite(sums)],
         times=None if times is None else np.fmax.reduceat(times[keep], starts),
         part=None if part is None else _earliest(part[keep], starts, source, notes),
         notes=tuple(notes),
     )
+
+
+def _float32(values: NDArray[np.float64]) -> NDArray[np.float32]:
+    """Weights as a dataset keeps them: infinite where they are too large, 0 where too small."""
+    with np.errstate(over="ignore", under="ignore"):
+        return values.astype(np.float32)
+
+
+def _starts(keys: NDArray[np.int64]) -> NDArray[np.intp]:
+    """Where each run of equal keys begins, of keys >= 0 in order."""
+    return np.flatnonzero(np.diff(keys, prepend=-1))
 
 
 def _without_future(

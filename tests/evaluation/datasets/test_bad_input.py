@@ -130,11 +130,45 @@ def test_what_can_be_left_out_is_counted_in_the_notes(write_folder: Writer) -> N
     assert dataset.notes == (
         "interactions.csv: 1 rows dropped: no user id",
         "interactions.csv: 1 rows dropped: the item is not among the items",
-        "interactions.csv: 2 rows dropped: the weight is NaN or infinite",
-        "interactions.csv: 2 rows dropped: the weight is zero or negative",
+        "interactions.csv: 2 rows dropped: the weight is NaN or infinite as float32",
+        "interactions.csv: 2 rows dropped: the weight is zero or negative as float32",
         "interactions.csv: 1 times in the future are treated as unknown",
         "interactions.csv: 1 repeats of a pair merged (weights added)",
     )
+
+
+def test_weights_that_are_no_numbers_as_they_are_kept_are_left_out(write_folder: Writer) -> None:
+    dataset = read_folder(
+        write_folder(
+            {
+                "interactions.csv": "user,item,weight\n"
+                "x,a,1\n"
+                "x,b,1e39\n"
+                "x,c,1e-46\n"
+                "y,a,3e38\n"
+                "y,a,3e38\n"
+                "y,b,1e-40\n"
+                "y,c,2\n"
+                "y,c,3\n"
+            }
+        )
+    )
+    found = dataset.matrix().toarray()
+    assert found.tolist() == [[1, 0, 0, 0], [0, np.float32(1e-40), 5, 0]]
+    assert dataset.notes == (
+        "interactions.csv: 1 rows dropped: the weight is NaN or infinite as float32",
+        "interactions.csv: 1 rows dropped: the weight is zero or negative as float32",
+        "interactions.csv: 2 rows dropped: the weights of a repeated pair add up to infinity",
+        "interactions.csv: 1 repeats of a pair merged (weights added)",
+    )
+
+
+def test_only_weights_that_are_no_numbers_as_they_are_kept_are_refused(
+    write_folder: Writer,
+) -> None:
+    folder = write_folder({"interactions.csv": "user,item,weight\nx,a,3e38\nx,a,3e38\nx,b,1e-46\n"})
+    with pytest.raises(RejectedError, match="none of 3 interactions can be used"):
+        read_folder(folder)
 
 
 def test_an_item_with_nothing_but_an_id_stays_and_is_counted(write_folder: Writer) -> None:
