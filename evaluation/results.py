@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 State = Literal["done", "failed", "not applicable"]
 
-FORMAT = 1
+FORMAT = 2
 """Of files in the folder of runs; files of another format are not read."""
 
 

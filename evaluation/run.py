@@ -37,6 +37,9 @@ from evaluation.tuning import METRIC, fit_best, judge
 
 log = logger(__name__)
 
+Fused = tuple[Fusion | None, Matrix, dict[str, Matrix]]
+"""What `evaluation.features.fuse` gives; no fusion and no columns where nothing is fused."""
+
 
 @dataclass
 class Evaluator:
@@ -69,34 +72,45 @@ class Evaluator:
 
     def _on(self, split: Split, label: str) -> list[Run]:
         tasks: dict[tuple[str, ...], tuple[Task, str]] = {}
+        fused: dict[tuple[str, ...], Fused] = {}
+        everything = self._fused(split, self.plan.features, fused)[1]
+        space = _digest(everything)
+        vectors = everything if everything.shape[1] else None
         runs: list[Run] = []
         for entry, modalities in self.plan.steps():
             parts = (f"seed {split.seed}", label, entry.name, "+".join(modalities))
             self.watch.step(" ".join(part for part in parts if part))
             if modalities not in tasks:
-                tasks[modalities] = self._task(split, modalities)
+                made = self._fused(split, modalities, fused)
+                tasks[modalities] = self._task(split, modalities, made)
             task, about_items = tasks[modalities]
-            key = self._key(entry, modalities, split.seed, label, about_items)
+            key = self._key(entry, modalities, split.seed, label, (about_items, space))
             found = load(key, self.folder)
             kept = found is not None and found.state != "failed"
             if found is None or not kept:
                 started = Run(key, entry.name, modalities, split.seed, label)
-                found = measured(entry, task, self.plan.ks, started)
+                found = measured(entry, task, self.plan.ks, started, vectors)
                 save(found, self.folder)
             self.watch.done(found, kept)
             runs.append(found)
         return runs
 
-    def _task(self, split: Split, modalities: tuple[str, ...]) -> tuple[Task, str]:
-        """The task on some modalities, and a digest of its numbers."""
+    def _fused(
+        self, split: Split, modalities: tuple[str, ...], known: dict[tuple[str, ...], Fused]
+    ) -> Fused:
+        """The fusion of some modalities (the graph is in none), fitted once per split."""
         blocks = tuple(name for name in modalities if name not in (GRAPH, PERMUTED))
-        fusion: Fusion | None = None
-        raw: dict[str, Matrix] = {}
-        items = np.zeros((self.dataset.n_items, 0), dtype=np.float32)
-        if blocks:
-            fusion, items, raw = fuse(
-                self.dataset, self.features, blocks, split.warm, self.settings
+        if blocks not in known:
+            known[blocks] = (
+                fuse(self.dataset, self.features, blocks, split.warm, self.settings)
+                if blocks
+                else (None, np.zeros((self.dataset.n_items, 0), dtype=np.float32), {})
             )
+        return known[blocks]
+
+    def _task(self, split: Split, modalities: tuple[str, ...], fused: Fused) -> tuple[Task, str]:
+        """The task on some modalities, and a digest of its numbers."""
+        fusion, items, raw = fused
         graph = None
         for name in modalities:
             if name in (GRAPH, PERMUTED):
@@ -113,15 +127,18 @@ class Evaluator:
             questions=tuple(one for one in asked if one.name in self.plan.questions) or asked,
             seed=split.seed,
         )
-        digest = hashlib.sha256(np.ascontiguousarray(items).tobytes())
-        for matrices in (raw, task.profiles, {} if graph is None else {GRAPH: graph}):
-            for name, matrix in sorted(matrices.items()):
-                digest.update(name.encode() + np.ascontiguousarray(matrix).tobytes())
-        return task, digest.hexdigest()
+        return task, _digest(items, raw, task.profiles, {} if graph is None else {GRAPH: graph})
 
     def _key(
-        self, entry: Entry, modalities: tuple[str, ...], seed: int, label: str, about_items: str
+        self,
+        entry: Entry,
+        modalities: tuple[str, ...],
+        seed: int,
+        label: str,
+        about_items: tuple[str, str],
     ) -> str:
+        """Of one result; `about_items` are digests of what the method reads and of the vectors by
+        which its lists are measured."""
         content = {
             "format": FORMAT,
             "protocol": self.plan.protocol,
@@ -141,8 +158,23 @@ class Evaluator:
         return hashlib.sha256(packed).hexdigest()[:24]
 
 
-def measured(entry: Entry, task: Task, ks: tuple[int, ...], started: Run) -> Run:
-    """`started` with what became of it: done, failed with the reason, or not applicable."""
+def _digest(items: Matrix, *named: Mapping[str, Matrix]) -> str:
+    digest = hashlib.sha256(np.ascontiguousarray(items).tobytes())
+    for matrices in named:
+        for name, matrix in sorted(matrices.items()):
+            digest.update(name.encode() + np.ascontiguousarray(matrix).tobytes())
+    return digest.hexdigest()
+
+
+def measured(
+    entry: Entry, task: Task, ks: tuple[int, ...], started: Run, vectors: Matrix | None
+) -> Run:
+    """`started` with what became of it: done, failed with the reason, or not applicable.
+
+    Args:
+        vectors: [n_items, d], by which the distance within a list is measured, the same for every
+            method and subset; None where the run has no features.
+    """
     questions = task.split.of("test")
     if not entry.cold_items:
         warm = task.split.warm
@@ -153,7 +185,6 @@ def measured(entry: Entry, task: Task, ks: tuple[int, ...], started: Run) -> Run
     metrics: dict[str, dict[str, float]] = {}
     users: dict[str, NDArray[np.int32]] = {}
     per_user: dict[str, dict[str, NDArray[np.float64]]] = {}
-    vectors = task.items if task.items.shape[1] else None
     try:
         fitted = fit_best(entry, task)
         begun = time.perf_counter()

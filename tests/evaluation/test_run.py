@@ -10,10 +10,12 @@ import pytest
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
+import evaluation.run
 from domain.errors import RejectedError
 from domain.settings import Settings
+from domain.vectors import Matrix
 from evaluation.dataset import Dataset
-from evaluation.features import Features, embed
+from evaluation.features import Features, embed, fuse
 from evaluation.methods import Entry, Task, chosen
 from evaluation.methods.baselines import Popularity
 from evaluation.plan import Plan, protocols
@@ -194,6 +196,44 @@ def test_a_method_that_cannot_order_cold_items_is_left_out_of_questions_about_th
     (run,) = replace(evaluator, plan=plan).run().runs
     assert "cold" not in run.metrics
     assert {"warm", "overall"} <= set(run.metrics)
+
+
+def test_distance_is_measured_in_one_space_for_every_method_and_subset(
+    evaluator: Evaluator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[tuple[tuple[str, ...], Matrix]] = []
+    measured = evaluation.run.measured
+
+    def watched(
+        entry: Entry, task: Task, ks: tuple[int, ...], started: Run, vectors: Matrix | None
+    ) -> Run:
+        assert vectors is not None
+        seen.append((started.features, vectors))
+        return measured(entry, task, ks, started, vectors)
+
+    monkeypatch.setattr("evaluation.run.measured", watched)
+    plan = replace(evaluator.plan, methods=chosen(["popularity", "whitened-cosine"]), seeds=(0,))
+    runs = replace(evaluator, plan=plan).run().runs
+    (split,) = plan.splits(evaluator.dataset, 0)
+    whole = fuse(
+        evaluator.dataset, evaluator.features, plan.features, split.warm, evaluator.settings
+    )[1]
+    assert [features for features, _ in seen] == [run.features for run in runs]
+    assert len(runs) == 4
+    for run, (_, vectors) in zip(runs, seen, strict=True):
+        assert np.array_equal(vectors, whole)
+        assert run.metrics["overall"]["distance@20"] > 0
+
+
+def test_results_measured_by_other_features_are_not_taken_for_these(evaluator: Evaluator) -> None:
+    def keys(*features: str) -> dict[tuple[str, ...], str]:
+        plan = replace(evaluator.plan, features=features, seeds=(0,))
+        return {run.features: run.key for run in replace(evaluator, plan=plan).run().runs}
+
+    alone, both = keys("text"), keys("text", "attributes")
+    assert alone == keys("text")
+    assert alone[()] != both[()]
+    assert alone["text",] != both["text",]
 
 
 def test_without_features_only_methods_that_need_none_are_run(evaluator: Evaluator) -> None:
