@@ -162,7 +162,10 @@ def summarise(outcome: Outcome, plan: Plan) -> Summary:
                 absent.setdefault(one, f"{run.state} (seed {run.seed}): {run.reason}")
     asked = list(
         dict.fromkeys(
-            _name(run, question) for one in systems for run in done[one] for question in run.metrics
+            _name(run, question)
+            for run in outcome.runs
+            if run.state == "done"
+            for question in run.metrics
         )
     )
     leading = tuple(q for q in asked if q.rpartition(": ")[2] in plan.questions) or tuple(asked)

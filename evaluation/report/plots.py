@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from domain.errors import RejectedError
+from evaluation.graph_block import PERMUTED
 from evaluation.summary import Summary, System
 from evaluation.tuning import METRIC
 
@@ -18,8 +19,8 @@ if TYPE_CHECKING:
 
     from evaluation.significance import Interval
 
-OURS, OTHERS = "#1b6ca8", "#9aa5b1"
-OUR_METHODS = ("bilinear", "bilinear-graph")
+OURS, OTHERS, CONTROL = "#1b6ca8", "#9aa5b1", "#d5b98a"
+OUR_METHODS = ("bilinear", "hybrid", "bilinear-graph")
 DPI = 144
 
 
@@ -56,10 +57,10 @@ def draw(summary: Summary, folder: Path) -> list[Plot]:
     require_matplotlib()
     plots: list[Plot] = []
     curve = [one for one in summary.leading if revealed(one) is not None]
-    for at, question in enumerate([] if len(curve) > 2 else summary.leading):
-        plots.append(_quality(summary, question, folder, f"quality-{at}.png"))
     if len(curve) > 1:
         plots.append(_revealed(summary, curve, folder))
+    for at, question in enumerate(summary.leading):
+        plots.append(_quality(summary, question, folder, f"quality-{at}.png"))
     if len(summary.whole) < len(summary.systems):
         plots.append(_subsets(summary, summary.leading[0], folder))
     if summary.costs:
@@ -73,12 +74,49 @@ def revealed(question: str) -> int | None:
     return int(found.group(1)) if found else None
 
 
+def by_method(summary: Summary, question: str) -> list[tuple[System, Interval]]:
+    """Every method on all that it reads, best first, a graph's permuted control right behind it."""
+    found = [(one, summary.value(one, question, METRIC)) for one in _with_controls(summary)]
+    known = [(one, value) for one, value in found if value is not None]
+    best: dict[str, float] = {}
+    for one, value in known:  # a control comes after its method, and stands where that stands
+        best.setdefault(one.method, value.mean)
+    return sorted(known, key=lambda pair: -best[pair[0].method])
+
+
+def _with_controls(summary: Summary) -> list[System]:
+    controls = [one for one in summary.systems if is_control(one)]
+    return [
+        one
+        for whole in summary.whole
+        for one in (whole, *(each for each in controls if each.method == whole.method))
+    ]
+
+
+def is_control(system: System) -> bool:
+    """Whether it was given the permuted graph."""
+    return PERMUTED in system.features
+
+
+def name_of(system: System) -> str:
+    """The method, and that it is a control."""
+    return f"{system.method} ({PERMUTED})" if is_control(system) else system.method
+
+
+def _colour(system: System) -> str:
+    if is_control(system):
+        return CONTROL
+    return OURS if system.method in OUR_METHODS else OTHERS
+
+
 def _half(value: Interval) -> float:
     return 0.0 if math.isnan(value.low) else value.high - value.mean
 
 
-def _bars(axes: Axes, labels: Sequence[str], values: Sequence[float], ours: Sequence[bool]) -> None:
-    axes.barh(range(len(labels)), values, color=[OURS if one else OTHERS for one in ours])
+def _bars(
+    axes: Axes, labels: Sequence[str], values: Sequence[float], systems: Sequence[System]
+) -> None:
+    axes.barh(range(len(labels)), values, color=[_colour(one) for one in systems])
     axes.set_yticks(range(len(labels)), labels)
     axes.invert_yaxis()
     axes.spines[["top", "right"]].set_visible(False)
@@ -90,21 +128,16 @@ def _intervals(
     """Bars of means with their intervals; the means, and half of each interval."""
     values = [value.mean for _, value in found]
     halves = [_half(value) for _, value in found]
-    _bars(axes, labels, values, [one.method in OUR_METHODS for one, _ in found])
+    _bars(axes, labels, values, [one for one, _ in found])
     axes.errorbar(values, range(len(found)), xerr=halves, fmt="none", ecolor="#222", capsize=3)
     return values, halves
 
 
 def _quality(summary: Summary, question: str, folder: Path, file: str) -> Plot:
-    found = [
-        (one, value)
-        for one in summary.whole
-        if (value := summary.value(one, question, METRIC)) is not None
-    ]
-    found.sort(key=lambda pair: -pair[1].mean)
+    found = by_method(summary, question)
 
     def paint(axes: Axes) -> None:
-        values, halves = _intervals(axes, [one.method for one, _ in found], found)
+        values, halves = _intervals(axes, [name_of(one) for one, _ in found], found)
         for place, (value, half) in enumerate(zip(values, halves, strict=True)):
             axes.annotate(
                 f"{value:.3f}",
@@ -124,7 +157,7 @@ def _quality(summary: Summary, question: str, folder: Path, file: str) -> Plot:
 
 def _revealed(summary: Summary, curve: Sequence[str], folder: Path) -> Plot:
     def paint(axes: Axes) -> None:
-        for one in summary.whole:
+        for one in _with_controls(summary):
             points = [
                 (n, value)
                 for question in curve
@@ -133,13 +166,14 @@ def _revealed(summary: Summary, curve: Sequence[str], folder: Path) -> Plot:
             ]
             if not points:
                 continue
-            ours = one.method in OUR_METHODS
+            ours = one.method in OUR_METHODS and not is_control(one)
             axes.errorbar(
                 [n for n, _ in points],
                 [value.mean for _, value in points],
                 yerr=[_half(value) for _, value in points],
-                label=one.method,
+                label=name_of(one),
                 marker="o",
+                linestyle="--" if is_control(one) else "-",
                 capsize=2,
                 linewidth=2.4 if ours else 1.2,
                 zorder=3 if ours else 2,
@@ -179,7 +213,7 @@ def _fit_time(summary: Summary, folder: Path) -> Plot:
             axes,
             [one.method for one, _ in found],
             [max(cost.fit_s, 1e-4) for _, cost in found],
-            [one.method in OUR_METHODS for one, _ in found],
+            [one for one, _ in found],
         )
         axes.set_xscale("log")
         axes.set_xlabel("seconds of one fit (log)")

@@ -10,12 +10,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
 from domain.errors import RejectedError
 from evaluation.methods import Entry, chosen
 from evaluation.plan import Outcome, Plan, protocols
 from evaluation.report import require_matplotlib, write_report
-from evaluation.report.plots import revealed
+from evaluation.report.plots import by_method, draw, revealed
 from evaluation.results import Run, load, save
 from evaluation.sources import code_digest
 from evaluation.summary import Summary, System, summarise
@@ -157,8 +158,79 @@ def test_questions_that_reveal_interactions_are_drawn_as_a_curve(
     summary = summarise(Outcome(tuple(runs)), plan)
     assert summary.leading == ("N=0: cold", "N=1: cold", "N=5: cold")
     page = write_report(summary, _about(), tmp_path).read_text()
-    assert "revealed.png" in page
-    assert (tmp_path / "revealed.png").exists()
+    pictures = ["revealed.png", "quality-0.png", "quality-1.png", "quality-2.png"]
+    assert re.findall(r'<img src="([^"]+)"', page)[:4] == pictures
+    for name in pictures:
+        assert (tmp_path / name).read_bytes().startswith(b"\x89PNG")
+
+
+def test_questions_stand_in_the_order_of_the_splits_whoever_answers_them(plan: Plan) -> None:
+    answers = [("ease", 1), ("random", 0), ("random", 1)]
+    runs = sorted(
+        (_run(name, 0, 0.2, split=f"N={n}") for name, n in answers), key=lambda run: run.split
+    )
+    plan = replace(plan, methods=[*chosen(["ease"]), *chosen(["random"])], protocol="warm-up")
+    assert summarise(Outcome(tuple(runs)), plan).leading == ("N=0: cold", "N=1: cold")
+
+
+@pytest.fixture
+def with_graph(plan: Plan) -> Summary:
+    """hybrid, and bilinear-graph with its permuted control, which is better than hybrid."""
+    qualities = {
+        ("ease", ()): 0.2,
+        ("hybrid", ("text",)): 0.3,
+        ("bilinear-graph", ("text", "permuted-graph")): 0.4,
+        ("bilinear-graph", ("text", "graph")): 0.5,
+    }
+    runs = [
+        _run(method, seed, quality, features=features)
+        for (method, features), quality in qualities.items()
+        for seed in (0, 1)
+    ]
+    methods = chosen(["ease", "hybrid", "bilinear-graph"])
+    plan = replace(plan, methods=methods, features=("text", "graph"), seeds=(0, 1))
+    return summarise(Outcome(tuple(runs)), plan)
+
+
+def test_the_permuted_control_is_drawn_right_behind_its_graph(
+    with_graph: Summary, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn: dict[str, list[str]] = {}
+
+    def save(figure: Figure, path: Path, **_options: object) -> None:
+        drawn[path.name] = [label.get_text() for label in figure.axes[0].get_yticklabels()]
+
+    monkeypatch.setattr(Figure, "savefig", save)
+    draw(with_graph, tmp_path)
+    assert drawn["quality-0.png"] == [
+        "bilinear-graph", "bilinear-graph (permuted-graph)", "hybrid", "ease",
+    ]  # fmt: skip
+
+
+def test_a_control_stays_with_its_method_where_another_comes_between(with_graph: Summary) -> None:
+    worse = {"bilinear-graph": 0.25, "hybrid": 0.3, "ease": 0.2}
+    lines = tuple(
+        replace(
+            line,
+            metrics={
+                name: replace(
+                    value,
+                    mean=0.35 if "permuted-graph" in line.system.features
+                    else worse[line.system.method],
+                )
+                for name, value in line.metrics.items()
+            },
+        )
+        for line in with_graph.lines
+    )  # fmt: skip
+    found = by_method(replace(with_graph, lines=lines), "cold")
+    assert [value.mean for _, value in found] == [0.3, 0.25, 0.35, 0.2]
+
+
+def test_hybrid_is_ours_in_comparisons_and_tables(with_graph: Summary, tmp_path: Path) -> None:
+    page = write_report(with_graph, _about(), tmp_path).read_text()
+    assert "<td>ease − hybrid [text]</td>" in page
+    assert "<tr class=ours><td>hybrid [text]</td>" in page
 
 
 def test_what_a_question_reveals_is_read_from_its_name() -> None:
