@@ -11,7 +11,7 @@ from evaluation.features import subsets_of
 from evaluation.graph_block import GRAPH, PERMUTED
 from evaluation.methods import Entry
 from evaluation.results import Run
-from evaluation.splits import PROTOCOLS, SEEDS, Split
+from evaluation.splits import PROTOCOLS, SEEDS, UNDRAWN, Split
 from evaluation.splits.user_cold import KNOWN
 
 
@@ -23,10 +23,16 @@ class Asked:
         splits: makes the splits of a seed: one, or one for each number of revealed interactions.
         questions: names of the evaluations on whose validation hyper-parameters are chosen, and
             which lead the report.
+        drawn: whether the seed decides the splits; if not, all seeds have the same.
     """
 
     splits: Callable[[Dataset, int], Sequence[Split]]
     questions: tuple[str, ...]
+    drawn: bool = True
+
+    def seeds(self, count: int) -> tuple[int, ...]:
+        """The first `count`; one where nothing is drawn: one split repeated is one split."""
+        return tuple(range(count if self.drawn else 1))
 
 
 def protocols() -> dict[str, Asked]:
@@ -39,7 +45,10 @@ def protocols() -> dict[str, Asked]:
         "warm-up": ("cold",),
         "given": ("overall",),
     }
-    found = {name: Asked(splits, leading[name]) for name, splits in PROTOCOLS.items()}
+    found = {
+        name: Asked(splits, leading[name], drawn=name not in UNDRAWN)
+        for name, splits in PROTOCOLS.items()
+    }
     return {**found, "warm-cold": Asked(PROTOCOLS["item-cold"], ("overall",))}
 
 

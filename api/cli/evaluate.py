@@ -33,6 +33,8 @@ METRIC = "ndcg@20"
 SHOWN = ("recall@20", "ndcg@20")
 """Metrics of the table on the terminal; the report has all."""
 
+ONE_SPLIT = "one split: no interval over seeds"
+
 
 def evaluate(
     dataset: Annotated[Path, typer.Argument(help="Folder of the data; see docs/evaluation.md.")],
@@ -53,7 +55,9 @@ def evaluate(
     methods: Annotated[
         str, typer.Option(help="Comma-separated names, MODULE:CLASS for your own, or all.")
     ] = "all",
-    seeds: Annotated[int, typer.Option(min=1, help="How many splits, from seed 0.")] = 5,
+    seeds: Annotated[
+        int, typer.Option(min=1, help="How many splits, from seed 0; temporal and given have one.")
+    ] = 5,
     ablation: Annotated[
         bool, typer.Option(help="Also run our methods on each modality and on each prefix.")
     ] = True,
@@ -81,12 +85,15 @@ def evaluate(
         embedded = _embedded(data, wanted, shown)
         outcome = _carried_out(data, embedded, plan, out, shown)
     summary = summarise(outcome, plan)
-    about = _about(data, embedded, plan, outcome)
+    notes = [] if len(plan.seeds) == seeds else [f"{plan.protocol} has {ONE_SPLIT}"]
+    about = {**_about(data, embedded, plan, outcome), "notes": notes}
     page = write_report(summary, about, out)
     if as_json:
         print_json({**about, **summary.plain(), "report": str(page)})
     else:
         _show(summary)
+        for note in notes:
+            console.print(note, markup=False)
         console.print(f"report: {page}", markup=False)
     for run in outcome.failed:
         errors.print(f"failed: {run.method} (seed {run.seed}): {run.reason}", markup=False)
@@ -126,7 +133,7 @@ def _plan(
         questions=known[name].questions,
         methods=chosen(methods),
         features=features,
-        seeds=tuple(range(seeds)),
+        seeds=known[name].seeds(seeds),
         ablation=ablation,
     )
 
@@ -210,22 +217,29 @@ def _about(data: Dataset, features: Features, plan: Plan, outcome: Outcome) -> M
 
 
 def _show(summary: Summary) -> None:
-    """One table per leading question; each cell on one line, for 80 columns."""
+    """One table per leading question; where it is too wide, names fold and figures stay whole."""
     for question in summary.leading:
         lines = [line for line in summary.lines if line.question == question]
         lines.sort(key=lambda line: -line.metrics[METRIC].mean)
         drawn = Table(title=question, title_justify="left", box=None, pad_edge=False)
-        drawn.add_column("method", no_wrap=True)
-        drawn.add_column("on", overflow="ellipsis", no_wrap=True)
-        for heading in (*SHOWN, "fit s"):
-            drawn.add_column(heading, justify="right", no_wrap=True)
-        for line in lines:
-            whole = line.system in summary.whole
-            drawn.add_row(
-                line.system.method,
-                "all" if whole and line.system.features else escape(" ".join(line.system.features)),
+        drawn.add_column("method", overflow="fold")
+        drawn.add_column("on", overflow="fold")
+        figures = [
+            (
                 *(_short(line.metrics[name]) for name in SHOWN),
                 f"{summary.costs[line.system].fit_s:.2f}",
+            )
+            for line in lines
+        ]
+        for column in zip((*SHOWN, "fit s"), *figures, strict=True):
+            width = max(map(len, column))
+            drawn.add_column(column[0], justify="right", no_wrap=True, min_width=width)
+        for line, row in zip(lines, figures, strict=True):
+            whole = line.system in summary.whole
+            drawn.add_row(
+                escape(line.system.method),
+                "all" if whole and line.system.features else escape(" ".join(line.system.features)),
+                *row,
             )
         console.print(drawn)
         console.print()

@@ -96,7 +96,8 @@ def _about(about: Mapping[str, Any]) -> str:
         for name, value in rows
         if value
     )
-    notes = "".join(f"<li>{escape(str(note))}</li>" for note in data.get("notes", []))
+    noted = [*about.get("notes", []), *data.get("notes", [])]
+    notes = "".join(f"<li>{escape(str(note))}</li>" for note in noted)
     return (
         f"<table>{body}</table>"
         "<p class=note>Full ranking of all candidates; a figure is the mean over users, then over"

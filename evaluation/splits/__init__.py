@@ -1,6 +1,6 @@
 """Protocols: what a method may learn from, and what it is then asked.
 
-Every protocol is drawn by a seed; `PROTOCOLS` names them for the command line.
+`PROTOCOLS` names them for the command line; all but those in `UNDRAWN` are drawn by a seed.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from evaluation.splits.warm_up import warm_up
 __all__ = [
     "PROTOCOLS",
     "SEEDS",
+    "UNDRAWN",
     "Evaluation",
     "Split",
     "default_protocol",
@@ -43,6 +44,9 @@ PROTOCOLS: Mapping[str, Callable[[Dataset, int], tuple[Split, ...]]] = {
     "given": _one(given),
 }
 """Name -> (data set, seed) -> the splits to fit on: one, or one per number of revealed pairs."""
+
+UNDRAWN = frozenset({"temporal", "given"})
+"""Protocols that have one split, whatever the seed."""
 
 
 def default_protocol(dataset: Dataset) -> str:

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import io
 import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 from typer.testing import CliRunner, Result
 
 from api.cli import app
+from api.cli.evaluate import _show
 from domain import settings as settings_module
 from domain.errors import RejectedError
+from evaluation.methods import chosen
+from evaluation.plan import Outcome, Plan, protocols
+from evaluation.results import Run
+from evaluation.summary import summarise
 
 QUICK = "random,popularity,raw-cosine,whitened-cosine,als-ridge,ease"
 
@@ -64,7 +71,54 @@ def test_new_users_are_asked_about_at_every_number_of_known_items(evaluate: Comm
     assert done.exit_code == 0, done.output
     answer = json.loads(done.stdout)
     assert answer["leading"] == ["k=0", "k=1", "k=3", "k=5"]
-    assert (Path(answer["report"]).parent / "revealed.png").exists()
+    for name in ("revealed.png", *(f"quality-{at}.png" for at in range(4))):
+        assert (Path(answer["report"]).parent / name).exists()
+
+
+def test_a_protocol_that_draws_nothing_is_one_split_without_an_interval(
+    evaluate: Command, tmp_path: Path
+) -> None:
+    options = ("--protocol", "temporal", "--methods", "popularity,ease", "--seeds", "3")
+    done = evaluate(*options)
+    assert done.exit_code == 0, done.output
+    assert "temporal has one split: no interval over seeds" in done.stdout
+    assert "temporal has one split" in (tmp_path / "report" / "report.html").read_text()
+    answer = json.loads(evaluate(*options, "--json").stdout)
+    assert answer["seeds"] == [0]
+    assert answer["notes"] == ["temporal has one split: no interval over seeds"]
+    assert {one["metrics"]["ndcg@20"]["low"] for one in answer["results"]} == {None}
+    (versus,) = answer["comparisons"]
+    assert versus["p_seeds"] is None
+    assert versus["p_seeds_holm"] is None
+    assert 0 < versus["p_users"] < 1
+    assert 0 < versus["p_wilcoxon"] < 1
+    assert versus["wins"] + versus["losses"] <= versus["users"] <= 150
+
+
+def test_figures_stay_whole_at_80_columns(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = protocols()["item-cold"]
+    features = ("text", "attributes", "graph")
+    methods = chosen(["whitened-cosine", "bilinear-graph"])
+    plan = Plan("item-cold", asked.splits, asked.questions, methods, features, (0, 1))
+    qualities = {0: 0.9718, 1: 0.9618}
+    runs = [
+        Run(
+            "key", entry.name, part, seed, fit_s=1234.5,
+            metrics={"cold": dict.fromkeys(("recall@20", "ndcg@20"), quality)},
+        )
+        for entry, part in plan.steps()
+        for seed, quality in qualities.items()
+    ]  # fmt: skip
+    written = io.StringIO()
+    monkeypatch.setattr(
+        "api.cli.evaluate.console", Console(file=written, width=80, highlight=False)
+    )
+    _show(summarise(Outcome(tuple(runs)), plan))
+    text = written.getvalue()
+    assert text.count(".9668 ±.0635  .9668 ±.0635  1234.50") == len(plan.steps())
+    assert "…" not in text
+    assert "permuted-graph" in text
+    assert max(map(len, text.splitlines())) <= 80
 
 
 def test_a_method_that_fails_is_told_and_the_exit_code_is_1(

@@ -15,6 +15,7 @@ from domain.users import User
 from evaluation.dataset import TEST, TRAIN, VALIDATION, Dataset, GivenSplit
 from evaluation.splits import (
     PROTOCOLS,
+    UNDRAWN,
     Split,
     default_protocol,
     given,
@@ -70,9 +71,8 @@ def test_a_seed_always_draws_the_same(protocol: str, small_dataset: Dataset) -> 
         assert pairs(a.train) == pairs(b.train)
         assert pairs(a.test) == pairs(b.test)
         assert a.facts == b.facts
-    if protocol not in {"given", "temporal"}:
-        other = PROTOCOLS[protocol](dataset, 2)
-        assert pairs(first[0].test) != pairs(other[0].test)
+    other = PROTOCOLS[protocol](dataset, 2)
+    assert (pairs(first[0].test) == pairs(other[0].test)) == (protocol in UNDRAWN)
 
 
 def test_item_cold_start_is_the_reference_protocol(small_dataset: Dataset) -> None:
