@@ -74,6 +74,7 @@ def evaluate(
     from evaluation.datasets import open_dataset
     from evaluation.features import available
     from evaluation.report import require_matplotlib, write_report
+    from evaluation.splits import UNDRAWN
     from evaluation.summary import summarise
 
     require_matplotlib()
@@ -85,7 +86,7 @@ def evaluate(
         embedded = _embedded(data, wanted, shown)
         outcome = _carried_out(data, embedded, plan, out, shown)
     summary = summarise(outcome, plan)
-    notes = [] if len(plan.seeds) == seeds else [f"{plan.protocol} has {ONE_SPLIT}"]
+    notes = [f"{plan.protocol} has {ONE_SPLIT}"] if plan.protocol in UNDRAWN else []
     about = {**_about(data, embedded, plan, outcome), "notes": notes}
     page = write_report(summary, about, out)
     if as_json:

@@ -70,8 +70,9 @@ def clean_pairs(
 
     A row is dropped when its user or item is unknown (-1) or its weight is not a finite number
     above 0 as float32. A time in the future is forgotten; the pair stays. Repeats of a pair are one
-    pair: the weights are added (and dropped where they add up to infinity), the newest time is
-    kept, and of the parts of a given split the earliest (a pair that was trained on is no test).
+    pair: the weights are added, the newest time is kept, and of the parts of a given split the
+    earliest (a pair that was trained on is no test). A pair whose weights add up to infinity is
+    dropped.
 
     Args:
         users, items: [n] rows, -1 where unknown.
