@@ -20,8 +20,17 @@ from stdnum.exceptions import ValidationError
 REGIONS = ("US", "GB", "DE", "FR", "ES", "IT", "IN", "CN", "JP", "BR", "AU")
 """Countries whose national notation is known; international notation is found from anywhere."""
 
-_EMAIL = re.compile(r"[^\s<>()\[\]{}\"',;:|@]{1,64}@[^\s<>()\[\]{}\"',;:|@]{1,255}")
-_CARD = re.compile(r"(?<![\w.,-])\d(?:[ \u00a0.-]?\d){12,18}(?![\w-])")
+_EMAIL = re.compile(r"[^\s<>()\[\]{}\"',;:|@]{1,64}@[^\s!-,/:-@\[-`{-~]{1,255}")
+"""A domain ends at any ASCII punctuation but dot and hyphen: behind it another address may stand."""
+
+_CARD = re.compile(
+    r"(?:(?<=[^\W\d_]\.)|(?<![\d.]))(?<!\d-)"
+    r"(?:\d{13,19}|(?=\d+([ .-]))\d(?:\1?\d){12,18})"
+    r"(?![.-]?\d)"
+)
+"""In one piece, or in groups with the same mark between all of them; never a part of more digits or
+of a decimal. Letters may stand on either side."""
+
 _ISBN = re.compile(r"(?:(?i:isbn)\W{0,3}|(?=97[89]))((?:\d[ -]?){9,12}[\dXx])(?![\w-])")
 """One in eleven phone numbers passes for an ISBN of ten digits, so those have to be called one."""
 
@@ -106,10 +115,11 @@ def _emails(text: str) -> Iterator[Found]:
 
 
 def _cards(text: str) -> Iterator[Found]:
-    for match in _CARD.finditer(text):
+    for match in _CARD.finditer(text.replace("\u00a0", " ")):
         digits = "".join(str(unicodedata.digit(one)) for one in match[0] if one.isdigit())
         lengths = next((sizes for heads, sizes in _CARD_LENGTHS if digits.startswith(heads)), ())
-        if len(digits) in lengths and _passes_luhn(digits):
+        decimal = match[1] == "." and match[0].count(".") == 1
+        if len(digits) in lengths and not decimal and _passes_luhn(digits):
             yield Found("card", *match.span())
 
 

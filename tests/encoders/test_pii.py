@@ -40,6 +40,7 @@ CARDS = (
     "378282246310005",
     "6011 1111 1111 1117",
     "2223003122003222",
+    "4111\u00a01111 1111\u00a01111",
 )
 HARMLESS = (
     "born in 1984, saw 2001 and 1917",
@@ -56,6 +57,10 @@ HARMLESS = (
     "version 1.2.3.4567",
     "52.5200 N 13.4050 E",
     "scores of 100-200-300",
+    "84111111111111111 and 41111111111111110, 4111111111111111000000",
+    "order 2024-4111111111111111, part 4111111111111111-27",
+    "0.4111111111111111, 4.111111111111111 and 4111111111111111.50",
+    "24.11.2019 25.11.2016, 24.11.2019-25.11.2016, 2024-01-15 2024-02-20",
     "5@3.50 each",
     "follow @nightbirds",
     "1234 5678 1234 5678",
@@ -78,6 +83,31 @@ def test_it_is_found_whole_and_nothing_else_is_taken(kind: str, secret: str, aro
     assert [one.kind for one in found] == [kind]
     # a bracket around an area code may go with the number or stay
     assert text[found[0].start : found[0].stop].strip("()") == secret.strip("()")
+
+
+@pytest.mark.parametrize(
+    ("text", "left"),
+    [
+        ("1,4111111111111111", "1,"),
+        ("-4111111111111111", "-"),
+        ("card4111111111111111", "card"),
+        ("card_4111-1111-1111-1111", "card_"),
+        ("No.4111 1111 1111 1111", "No."),
+        ("4111 1111 1111 1111x", "x"),
+        ("4111111111111111-", "-"),
+        ("4111111111111111 12/26", "12/26"),
+        ("4111-1111-1111-1111 12/26", "12/26"),
+    ],
+)
+def test_a_card_number_is_found_whatever_stands_against_it(text: str, left: str) -> None:
+    assert scrub(text) == left
+
+
+@pytest.mark.parametrize("mark", ["/", ",", ";", "|", "&", "=", "_", " "])
+def test_of_addresses_that_are_joined_both_are_found(mark: str) -> None:
+    text = f"a@b.co{mark}john@x.org"
+    assert [one.kind for one in personal_data(text)] == ["email", "email"]
+    assert scrub(text) in ("", mark)
 
 
 @pytest.mark.parametrize("text", HARMLESS)
