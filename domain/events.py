@@ -125,6 +125,10 @@ REMEDIES = {
     "dict_type": "send an object",
     "too_long": "send fewer",
     "finite_number": "NaN and infinity are not allowed",
+    "greater_than": "send a larger number",
+    "greater_than_equal": "send a larger number",
+    "less_than": "send a smaller number",
+    "less_than_equal": "send a smaller number",
 }
 """By pydantic's kind of problem, where its message says only what is wrong."""
 

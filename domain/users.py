@@ -38,8 +38,8 @@ class Interaction(StrictModel):
     )
     weight: Number = Field(
         default=1.0,
-        gt=0,
+        ge=1e-6,
         le=1e6,
-        description="How strongly it speaks for the item.",
+        description="How strongly it speaks for the item, from 0.000001 to 1,000,000.",
     )
     time: Timestamp | None = Field(default=None, description="When; the event's time if left out.")

@@ -24,6 +24,9 @@ MOST_PER_USER = 2_000
 """Of a user who took more, the latest so many are learned from: one user with a million
 interactions would outweigh a thousand others, and cost as much."""
 
+LEAST_WEIGHT, MOST_WEIGHT = 1e-18, 1e18
+"""Training computes in float32, where the square of a weight beyond these is 0 or infinite."""
+
 SHOWN_LINES = 5
 
 
@@ -33,7 +36,7 @@ class LeftOut:
 
     Attributes:
         unknown_items: interactions with items that are not indexed.
-        bad_weights: negative, zero, NaN or infinite weights.
+        bad_weights: weights that are NaN or not within LEAST_WEIGHT and MOST_WEIGHT.
         malformed: lines that could not be read; the first few are in `lines`.
         duplicates: interactions added to an earlier one of the same user and item.
         future: interactions dated in the future; they are learned from as if they were now.
@@ -105,7 +108,7 @@ class Collector:
         if column is None:
             self.left_out.unknown_items += 1
             return
-        if not (math.isfinite(weight) and weight > 0):
+        if not LEAST_WEIGHT <= weight <= MOST_WEIGHT:
             self.left_out.bad_weights += 1
             return
         if at > self._now:

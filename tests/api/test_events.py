@@ -230,6 +230,20 @@ def test_interactions_with_an_id_count_once_and_name_what_is_wrong(shared):
     ]
 
 
+def test_a_weight_that_training_could_not_use_is_refused_as_the_document_says(shared):
+    one = {"user": "ada", "item": "watched", "weight": 1e-46}
+    (error,) = problem_of(shared.client.post("/v1/interactions", json=one), 422)["errors"]
+    assert (error["field"], error["remedy"]) == ("weight", "send a larger number")
+    told = shared.client.post(
+        "/v1/interactions", json=[{**one, "weight": 1e7}, one | {"weight": 1}]
+    )
+    assert [one["status"] for one in told.json()["results"]] == ["rejected", "accepted"]
+    schemas = shared.client.get("/openapi.json").json()["components"]["schemas"]
+    for name in ("Interaction", "InteractionBody"):
+        weight = schemas[name]["properties"]["weight"]
+        assert (weight["minimum"], weight["maximum"]) == (1e-6, 1e6)
+
+
 def test_a_broker_that_is_away_loses_nothing_and_is_noted(make_service):
     service = make_service(broker={"url": "redis://127.0.0.1:1/0"})
     (receipt,) = service.client.post("/v1/events", json=created("kept")).json()["results"]

@@ -167,6 +167,14 @@ def item(**data: Any) -> dict[str, Any]:
         ({"type": "interaction", "data": {"user": "u", "item": "i", "weight": 0}}, "data.weight"),
         ({"type": "interaction", "data": {"user": "u", "item": "i", "weight": "2"}}, "data.weight"),
         (
+            {"type": "interaction", "data": {"user": "u", "item": "i", "weight": 9e-7}},
+            "data.weight: Input should be greater than or equal to 0.000001; send a larger number",
+        ),
+        (
+            {"type": "interaction", "data": {"user": "u", "item": "i", "weight": 1.1e6}},
+            "data.weight: Input should be less than or equal to 1000000; send a smaller number",
+        ),
+        (
             {"type": "interaction", "data": {"user": "u", "item": "i", "weight": True}},
             "data.weight: Input should be a valid number",
         ),

@@ -16,7 +16,7 @@ import pytest
 
 from catalog import START
 from domain.errors import RejectedError
-from domain.events import UserDeleted
+from domain.events import InteractionRecorded, UserDeleted
 from domain.vectors import RANK
 from ranking.training import Recipe, Statistics
 from workers.collection_registry import BusyError
@@ -274,6 +274,8 @@ def test_a_file_is_learned_from_and_what_is_wrong_in_it_is_counted(
         "a,i00,0,5",
         "a,i00,nan,5",
         "a,i00,inf,5",
+        "a,i00,1e39,5",
+        "a,i00,1e-46,5",
         "a,i00,much,5",
         ",i00,1,5",
         "a,i01,1,2999-01-01",
@@ -285,7 +287,7 @@ def test_a_file_is_learned_from_and_what_is_wrong_in_it_is_counted(
     found = train(shop.held, file=path)
     assert found.left_out == {
         "unknown_items": 1,
-        "bad_weights": 4,
+        "bad_weights": 6,
         "malformed": 3,
         "duplicates": duplicates + 1,
         "future": 1,
@@ -294,6 +296,30 @@ def test_a_file_is_learned_from_and_what_is_wrong_in_it_is_counted(
     assert sum(gate > 0 for gate in gates(shop).values()) == len(
         {item for _, item in crowd()} | {"i01"}
     )
+
+
+def test_a_ledger_with_weights_that_float32_does_not_hold_is_learned_from_without_them(
+    filled: Shop,
+) -> None:
+    weighed(filled, "tiny", "i07", 1e-46)
+    weighed(filled, "huge", "i07", 1e39)
+    weighed(filled, "u00", "i08", 1e-46)
+    found = train(filled.held)
+    assert found.left_out["bad_weights"] == 3
+    assert (found.users, found.interactions) == (30, len(set(crowd())))
+    weighed(filled, "tiny", "i08", 1e-46)
+    filled.took(("tiny", "i09"))
+    added = train(filled.held)
+    assert not added.whole
+    assert (added.users, added.interactions) == (31, found.interactions + 1)
+
+
+def weighed(shop: Shop, user: str, item: str, weight: float) -> None:
+    """An interaction as a ledger may hold it that was filled before weights had bounds."""
+    data = {"user": user, "item": item}
+    event = InteractionRecorded.model_validate({"time": "2026-01-01T00:00:00Z", "data": data})
+    heavy = event.data.model_copy(update={"weight": weight})
+    shop.held.catalog.accept([event.model_copy(update={"data": heavy})])
 
 
 @pytest.mark.parametrize(
