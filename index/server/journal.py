@@ -11,6 +11,7 @@ that does not check is corruption, and the log refuses to open.
 
 from __future__ import annotations
 
+import errno
 import os
 import struct
 import zlib
@@ -89,7 +90,7 @@ class Journal:
         sequence = self.sequence + 1
         head = _HEAD.pack(MAGIC, len(data), _checksum(sequence, data), sequence)
         try:
-            self._file.write(head + data)
+            self._write(head + data)
             os.fdatasync(self._file.fileno())
         except OSError as error:
             self._undo(error)
@@ -100,6 +101,15 @@ class Journal:
         self._end += len(head) + len(data)
         self.sequence = sequence
         return sequence
+
+    def _write(self, record: bytes) -> None:
+        """All of it: one call may take only a part, as on a disk that fills up."""
+        rest = memoryview(record)
+        while rest:
+            taken = self._file.write(rest)
+            if not taken:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            rest = rest[taken:]
 
     def _undo(self, error: OSError) -> None:
         """Cut off what a failed append left. A failed sync is final: the kernel forgets."""

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 from hypothesis import given
@@ -134,6 +137,65 @@ def test_a_write_that_fails_leaves_the_log_as_it_was(
         journal.append(b"lost")
     assert journal.append(b"after") == 2
     assert records(journal) == [b"before", b"after"]
+    journal.close()
+
+
+FULL_DISK = """
+import signal, sys
+from pathlib import Path
+from resource import RLIM_INFINITY, RLIMIT_FSIZE, setrlimit
+from domain.errors import PermanentError
+from index.server.journal import Journal
+
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+journal = Journal(Path(sys.argv[1]))
+journal.append(b"a" * 1000)
+setrlimit(RLIMIT_FSIZE, (5000, RLIM_INFINITY))
+try:
+    journal.append(b"b" * 10_000)
+except PermanentError as error:
+    print("refused:", error)
+print("small:", journal.append(b"c" * 100))
+setrlimit(RLIMIT_FSIZE, (RLIM_INFINITY, RLIM_INFINITY))
+print("with room:", journal.append(b"d" * 10_000))
+"""
+"""The limit takes the first part of a record and then no more, like a disk that fills up."""
+
+
+def test_a_record_that_fits_only_in_part_is_refused_and_cut_off(folder: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", FULL_DISK, str(folder)], capture_output=True, text=True, check=True
+    )
+    refused, small, large = done.stdout.splitlines()[-3:]
+    assert refused.startswith("refused: the journal could not be written")
+    assert (small, large) == ("small: 2", "with room: 3")
+    again = Journal(folder)
+    assert records(again) == [b"a" * 1000, b"c" * 100, b"d" * 10_000]
+    again.close()
+
+
+def test_a_record_that_is_taken_in_parts_is_written_whole(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journal = Journal(folder)
+
+    class InParts:
+        """The journal's file, taking seven bytes at a time."""
+
+        def __init__(self, file: BinaryIO) -> None:
+            self._file = file
+
+        def write(self, data: memoryview) -> int:
+            return self._file.write(data[:7])
+
+        def fileno(self) -> int:
+            return self._file.fileno()
+
+    with monkeypatch.context() as patched:
+        patched.setattr(journal, "_file", InParts(journal._file))
+        journal.append(b"a" * 100)
+    assert journal.append(b"b") == 2
+    assert records(journal) == [b"a" * 100, b"b"]
     journal.close()
 
 
