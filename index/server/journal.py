@@ -126,9 +126,24 @@ class Journal:
         return Position(self._number, self._end)
 
     def rotate(self) -> int:
-        """Begin a new segment; returns its number. What is older can be dropped after a flush."""
-        self._file.close()
-        self._start(self._number + 1)
+        """Begin a new segment; returns its number. What is older can be dropped after a flush.
+
+        A log that has failed stays in the segment it has: what is torn must be the end of the log.
+
+        Raises:
+            PermanentError: the disk did not take it; the log goes on in the segment it has.
+        """
+        if self.failed:
+            return self._number
+        old = self._file
+        try:
+            self._start(self._number + 1)
+        except OSError as error:
+            raise PermanentError(
+                f"the journal could not begin a new segment: {error}",
+                remedy="free or repair the disk of the index server's data directory",
+            ) from error
+        old.close()
         return self._number
 
     def drop_before(self, number: int) -> None:
@@ -164,10 +179,26 @@ class Journal:
         return self._folder / f"{number:010d}.log"
 
     def _start(self, number: int) -> None:
-        self._file = self._open(self._path(number), create=True)
+        """Begin a segment. Where that fails, the log is as it was, or has failed."""
+        path = self._path(number)
+        file = self._open(path, create=True)
+        try:
+            sync(self._folder)
+        except OSError:
+            file.close()
+            self._remove(path)
+            raise
+        self._file = file
         self._number = number
         self._end = 0
-        sync(self._folder)
+
+    def _remove(self, path: Path) -> None:
+        """Take back a segment, so that the one before it is the last again, also after a crash."""
+        try:
+            path.unlink()
+            sync(self._folder)
+        except OSError:
+            self.failed = True
 
     @staticmethod
     def _open(path: Path, *, create: bool = False) -> BinaryIO:

@@ -139,6 +139,29 @@ def test_the_journal_a_build_will_replay_is_kept_through_flushes(collection: Col
     assert list(collection.journal.read()) == []
 
 
+@pytest.mark.parametrize(
+    ("step", "problem"),
+    [("Journal._open", ""), ("sync", "the journal of collection c takes no writes")],
+)
+def test_a_flush_without_a_new_segment_either_leaves_writes_going_or_is_a_problem(
+    collection: Collection, monkeypatch: pytest.MonkeyPatch, step: str, problem: str
+) -> None:
+    collection.write([Upsert([record(1, 1.0)])]).result()
+
+    def no_space(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(f"index.server.journal.{step}", no_space)
+        with pytest.raises(FirstlightError, match="No space left"):
+            collection.flush()
+    assert collection.problem() == problem
+    later = collection.write([Upsert([record(2, 1.0)])])
+    assert (later.exception() is not None) == bool(problem)
+    assert set(state(collection.shard)) == ({1} if problem else {1, 2})
+    collection.flush()
+
+
 def test_a_failed_build_leaves_the_collection_as_it_was(
     collection: Collection, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -5,13 +5,16 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NoReturn
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import domain.durable
+import index.server.journal as module
 from domain.errors import PermanentError
 from index.server.journal import Journal
 
@@ -214,3 +217,68 @@ def test_a_log_that_cannot_be_repaired_takes_no_more_writes(
     with pytest.raises(PermanentError, match="failed earlier"):
         journal.append(b"also lost")
     journal.close()
+
+
+def no_space(*_: object, **__: object) -> NoReturn:
+    raise OSError(28, "No space left on device")
+
+
+def fails_once(function: Callable[[Path], None]) -> Callable[[Path], None]:
+    failures = iter([no_space])
+    return lambda path: next(failures, function)(path)
+
+
+@pytest.mark.parametrize("step", ["open", "sync"])
+def test_where_no_segment_can_be_begun_the_old_one_goes_on(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    journal = Journal(folder)
+    journal.append(b"before")
+    with monkeypatch.context() as patched:
+        if step == "open":
+            patched.setattr(Journal, "_open", no_space)
+        else:
+            patched.setattr(module, "sync", fails_once(domain.durable.sync))
+        with pytest.raises(PermanentError, match=r"new segment: .*No space left"):
+            journal.rotate()
+        assert len(list(folder.iterdir())) == 1
+        assert journal.append(b"after") == 2
+    assert not journal.failed
+    assert journal.rotate() == 2
+    journal.append(b"later")
+    journal.close()
+    again = Journal(folder)
+    assert records(again) == [b"before", b"after", b"later"]
+    again.close()
+
+
+def test_a_segment_that_cannot_be_taken_back_ends_the_writes(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journal = Journal(folder)
+    journal.append(b"before")
+    monkeypatch.setattr(module, "sync", no_space)
+    with pytest.raises(PermanentError, match="new segment"):
+        journal.rotate()
+    with pytest.raises(PermanentError, match="failed earlier"):
+        journal.append(b"lost")
+    assert records(journal) == [b"before"]
+    journal.close()
+
+
+def test_a_failed_log_keeps_its_torn_tail_last(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journal = Journal(folder)
+    journal.append(b"before")
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fdatasync", no_space)
+        with pytest.raises(PermanentError, match="No space left"):
+            journal.append(b"lost")
+    with (folder / "0000000001.log").open("ab") as file:
+        file.write(b"FLJ1 torn")
+    assert journal.rotate() == 1
+    journal.close()
+    again = Journal(folder)
+    assert records(again) == [b"before"]
+    again.close()
