@@ -24,7 +24,7 @@ from catalog import Catalog
 from domain.filters import passes
 from domain.rules import Rules
 from domain.setting_groups import RankingSettings
-from index import Hit, ItemIndex, Search
+from index import Hit, ItemIndex, Search, unknown_attribute
 from ranking import Query
 from ranking.diversity import Near, crowded
 from ranking.query import NOT_CONTENT
@@ -172,12 +172,12 @@ class Answers:
         ]
         if named:
             known = self._index.attributes(space.collection)
-            there = f"there are: {', '.join(sorted(known)[:30]) or 'none yet'}"
-            errors += [
-                field_error(field, f"no item has an attribute {name!r}", there)
+            refused = [
+                unknown_attribute(name, known, field=field)
                 for field, name in named
                 if name not in known
             ]
+            errors += [field_error(one.field, one.message, one.remedy) for one in refused]
         if errors:
             raise invalid_fields(errors)
 

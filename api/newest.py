@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from api.seen import Seen
 from catalog import Catalog
-from domain.errors import RejectedError
 from domain.filters import Filters, passes
-from index import Hit, ItemIndex, StoredItem
+from index import Hit, ItemIndex, StoredItem, unknown_attribute
 
 MOST_READ = 2_000
 """How many of the newest items are looked through for some that pass the filters."""
@@ -28,7 +27,7 @@ class Newest:
             live_at: seconds since 1970; what has expired by then does not pass.
 
         Raises:
-            RejectedError: a filter on an attribute that no item has.
+            RejectedError: a filter on an attribute that the collection cannot filter on.
         """
         if filters:
             self._check(collection, filters)
@@ -52,11 +51,7 @@ class Newest:
         known = self._index.attributes(collection)
         for name in filters:
             if name not in known:
-                raise RejectedError(
-                    f"no item has an attribute {name!r}",
-                    field=f"filters.{name}",
-                    remedy=f"there are: {', '.join(sorted(known)[:30]) or 'none yet'}",
-                )
+                raise unknown_attribute(name, known, field=f"filters.{name}")
 
 
 def is_live(item: StoredItem, at: float) -> bool:

@@ -8,6 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from index.attributes import unknown_attribute
     from index.failures import MissingCollectionError
     from index.ids import point_id
     from index.points import Hit, ItemPoint, StoredItem
@@ -25,6 +26,7 @@ __all__ = [
     "StoredItem",
     "collection_name",
     "point_id",
+    "unknown_attribute",
 ]
 
 _MODULES = {
@@ -37,6 +39,7 @@ _MODULES = {
     "StoredItem": "index.points",
     "collection_name": "index.schema",
     "point_id": "index.ids",
+    "unknown_attribute": "index.attributes",
 }
 
 

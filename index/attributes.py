@@ -115,7 +115,7 @@ class Attributes:
             known.indexed.add(name)
 
     def check(self, collection: str, filters: Filters | None) -> None:
-        """Refuse conditions on attributes that no item of the collection has.
+        """Refuse conditions on attributes that the collection cannot filter on.
 
         Raises:
             RejectedError: naming the field and the attributes there are.
@@ -130,11 +130,27 @@ class Attributes:
             known = self.types(collection)
         for name in filters:
             if name not in known:
-                raise RejectedError(
-                    f"no item has an attribute {name!r}",
-                    field=f"filters.{name}",
-                    remedy=_listed(known),
-                )
+                raise unknown_attribute(name, known, field=f"filters.{name}")
+
+
+def unknown_attribute(name: str, known: Mapping[str, str], *, field: str) -> RejectedError:
+    """The refusal of a name that is not among a collection's filterable ones.
+
+    Args:
+        known: the filterable names and their types.
+        field: the place in the request.
+    """
+    if len(known) < MOST_INDEXED:
+        return RejectedError(
+            f"no item has a value of an attribute {name!r}", field=field, remedy=_listed(known)
+        )
+    return RejectedError(
+        f"the attribute {name!r} is not among the first {MOST_INDEXED} names of the collection,"
+        " which are those that can be filtered on; others are only stored",
+        field=field,
+        remedy="give items fewer names and run `firstlight reindex`, or take another name;"
+        f" {_listed(known)}",
+    )
 
 
 def _listed(known: Mapping[str, str]) -> str:

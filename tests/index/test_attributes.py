@@ -40,8 +40,19 @@ def test_attributes_beyond_the_bound_are_kept_but_not_filterable(
     store.upsert(collection, [item_point("a", attributes=attributes)])
     assert store.fetch(collection, ["a"])["a"].attributes == attributes
     assert set(store.attributes(collection)) == {"name0", "name1", "name2"}
-    with pytest.raises(RejectedError, match="name4"):
+    with pytest.raises(RejectedError, match="'name4' is not among the first 3 names") as refused:
         store.count(collection, as_filters({"name4": "x"}))
+    assert "only stored" in refused.value.message
+    assert "name0 (text), name1 (text), name2 (text)" in refused.value.remedy
+
+
+def test_an_attribute_without_a_value_is_refused_as_such(served_shelf: Shelf) -> None:
+    store, collection = served_shelf.store, served_shelf.collection
+    store.upsert(collection, [item_point("a", attributes={"genres": [], "year": 1990})])
+    for name in ("genres", "gnere"):
+        with pytest.raises(RejectedError, match=f"no item has a value of an .*'{name}'") as refused:
+            store.count(collection, as_filters({name: "x"}))
+        assert refused.value.remedy == "there are: year (number)"
 
 
 def test_a_collection_that_another_process_made_anew_is_indexed_again(
