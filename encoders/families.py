@@ -22,7 +22,7 @@ _VERSIONS = {
     "text_query": "text-1",
     "user": "text-1",
     "image": "image-1",
-    "image_text": "words-1",
+    "image_text": "words-2",
     "audio": "audio-2",
 }
 

@@ -20,13 +20,11 @@ from encoders.pictures import decode_picture
 from encoders.precision import Network
 from encoders.quiet import quiet
 from encoders.sources import Located
+from encoders.tower_tokens import TowerTokens
 
 PICTURE_BUDGET = {"cpu": 4, "cuda": 64, "mps": 16}
 """Pictures of one batch. Few on a processor: glibc asks the kernel anew for each tensor above
 32 MB, and EfficientNet's largest takes 4.9 MB a picture; with fewer still, ViTs are slower."""
-
-MAX_PARTS = 16
-"""Parts of one text that CLIP's text tower reads, spread evenly over it."""
 
 WORDS_BUDGET = {"cpu": 16, "cuda": 256, "mps": 64}
 """Texts of one batch of CLIP's text tower; each is padded to the tower's window."""
@@ -161,7 +159,7 @@ class WordsStages:
     def __init__(self, clip: OpenClip, device: torch.device) -> None:
         self.model = clip.source
         self.budget = WORDS_BUDGET.get(device.type, WORDS_BUDGET["cpu"])
-        self._tokenizer = clip.tokenizer
+        self._tokens = TowerTokens(clip.tokenizer)
         self.network = Network(clip.words(), device)
         self.dim = self.core(self.network, self.probe()[0]).shape[1]
 
@@ -170,17 +168,10 @@ class WordsStages:
         return [self._pre(one) for one in inputs]
 
     def _pre(self, text: str) -> list[Piece] | FirstlightError:
-        parts = _parts(text.encode("utf-8", "replace").decode(), self._tokenizer.context_length)
+        parts = self._tokens.parts(text.encode("utf-8", "replace").decode())
         if not parts:
             return PermanentError("the text is empty", remedy="send some words")
-        if len(parts) > MAX_PARTS:
-            chosen = np.linspace(0, len(parts) - 1, MAX_PARTS).astype(int)
-            parts = [parts[at] for at in chosen]
-        rows = self._tokenizer(parts).numpy()
-        return [
-            Piece(row, cost=1, weight=float(len(part)))
-            for row, part in zip(rows, parts, strict=True)
-        ]
+        return [Piece(row, cost=1, weight=length) for row, length in parts]
 
     def core(self, network: Network, payloads: list[NDArray[np.int64]]) -> Matrix:
         """n rows of token ids [window] -> [n, embed_dim] float32, unit norm."""
@@ -194,36 +185,7 @@ class WordsStages:
     def probe(self) -> list[list[Any]]:
         """Four short sentences."""
         texts = ["a photo of a dog", "two people on a beach", "an old map of a city", "blue"]
-        return [list(self._tokenizer(texts).numpy())]
-
-
-def _parts(text: str, window: int) -> list[str]:
-    """Cut a text at spaces into parts that fit a window of tokens, by a cautious estimate."""
-    room = max(8.0, 0.9 * window)
-    parts: list[str] = []
-    filled = room + 1
-    for word in text.split():
-        for piece in _cut(word, room):
-            tokens = _tokens(piece)
-            if filled + tokens > room:
-                parts.append(piece)
-                filled = tokens
-            else:
-                parts[-1] += f" {piece}"
-                filled += tokens
-    return parts
-
-
-def _cut(word: str, room: float) -> list[str]:
-    if _tokens(word) <= room:
-        return [word]
-    length = max(1, int(room / 3))
-    return [word[at : at + length] for at in range(0, len(word), length)]
-
-
-def _tokens(word: str) -> float:
-    """About how many tokens of CLIP's byte-pair vocabulary a word takes; rather more."""
-    return 0.5 + 0.22 * len(word) if word.isascii() else 3.0 * len(word)
+        return [list(self._tokens.rows(texts))]
 
 
 def _unit(features: torch.Tensor) -> torch.Tensor:

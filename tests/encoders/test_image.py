@@ -2,6 +2,8 @@ import json
 import shutil
 from pathlib import Path
 from types import ModuleType
+from typing import Any
+from unittest.mock import Mock, patch
 
 import numpy as np
 import open_clip
@@ -14,6 +16,7 @@ from encoders import Encoders, ModelSpec, Pack
 from encoders.families import raw_dim
 from encoders.image import ImageStages, OpenClip, WordsStages
 from encoders.sources import locate
+from encoders.tower_tokens import MAX_PARTS, TowerTokens
 
 KINDS = [
     "png",
@@ -32,7 +35,7 @@ def test_one_picture_and_many_give_the_same_vectors(
 ) -> None:
     files = [getattr(media, name)() for name in KINDS]
     stages = tiny_encoders.image.stages
-    pieces = [one[0].payload for one in stages.pre(files)]
+    pieces = [one[0].payload for one in stages.pre(files)]  # type: ignore[index]
     together = stages.core(stages.network, pieces)
     alone = np.concatenate([stages.core(stages.network, [one]) for one in pieces])
     assert np.abs(together - alone).max() < 1e-4
@@ -65,15 +68,73 @@ def test_one_text_and_many_give_the_same_words_vectors(tiny_encoders: Encoders) 
     assert np.abs(np.array(many) - np.array(alone)).max() < 1e-4
 
 
-@pytest.mark.parametrize("text", ["words of a sentence " * 60, "电影" * 200, "a" * 3000])
-def test_a_text_beyond_the_towers_window_is_averaged_in_parts_that_fit(
-    tiny_encoders: Encoders, text: str
+@pytest.fixture(params=["clip", "transformers"])
+def tower_tokenizer(request: pytest.FixtureRequest, tiny_models_pack: Pack) -> Any:
+    if request.param == "clip":
+        return open_clip.SimpleTokenizer(context_length=32)
+    return open_clip.tokenizer.HFTokenizer(tiny_models_pack.text.source, context_length=32)
+
+
+def _read(tokenizer: Any, parts: list[tuple[Any, float]]) -> str:
+    """What the rows of a text's parts say, without spaces and case."""
+    if isinstance(tokenizer, open_clip.SimpleTokenizer):
+        special = {0, *tokenizer.all_special_ids}
+        said = [tokenizer.decode([one for one in row if one not in special]) for row, _ in parts]
+    else:
+        inner = tokenizer.tokenizer
+        said = [inner.decode(row[1:], skip_special_tokens=True) for row, _ in parts]
+    return "".join("".join(said).split()).lower()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "I like slow films about people at sea and long winters. " * 5,
+        "1000000000 1000007919 978-3-16-148410-0 " * 4,
+        "2024-01-31T23:59 " * 8,
+        "a.b.c,d;e?f?g:h(i)j " * 10,
+        "Donaudampfschifffahrtsgesellschaft Rechtsschutzversicherung " * 4,
+        "Szczebrzeszyn chrząszcz brzmi w trzcinie " * 5,
+        "电影" * 50,
+        "电影" * 12 + " " + "电影" * 12,
+        "\N{HOUSE BUILDING}" * 60,
+        "ab" * 100,
+    ],
+)
+def test_nothing_is_cut_from_the_parts_of_a_text_beyond_the_towers_window(
+    tower_tokenizer: Any, text: str
 ) -> None:
-    (pieces,) = tiny_encoders.image_text.stages.pre([text])
-    assert 1 < len(pieces) <= 16
-    end = open_clip.SimpleTokenizer().eot_token_id
-    cut = [piece for piece in pieces if piece.payload[-1] == end]
-    assert len(cut) <= len(pieces) // 4, "a part that fills the window was cut by the tokeniser"
+    parts = TowerTokens(tower_tokenizer).parts(text)
+    assert 1 < len(parts) <= MAX_PARTS
+    assert _read(tower_tokenizer, parts) == "".join(text.split()).lower()
+
+
+def test_of_a_very_long_text_parts_from_end_to_end_are_read(tower_tokenizer: Any) -> None:
+    numbers = [str(one) for one in range(1000, 3000)]
+    parts = TowerTokens(tower_tokenizer).parts(" ".join(numbers))
+    assert len(parts) == MAX_PARTS
+    said = _read(tower_tokenizer, parts)
+    assert said.startswith(numbers[0])
+    assert said.endswith(numbers[-1])
+
+
+def test_a_text_that_fits_the_towers_window_is_tokenised_once_and_whole(
+    tower_tokenizer: Any,
+) -> None:
+    tokens = TowerTokens(tower_tokenizer)
+    with (
+        patch.object(tokens, "_tokenizer", Mock(wraps=tower_tokenizer)) as rows,
+        patch.object(tokens, "_count", Mock(wraps=tokens._count)) as counted,
+    ):
+        ((row, _),) = tokens.parts("a red door")
+    assert (row == tower_tokenizer(["a red door"]).numpy()[0]).all()
+    assert (rows.call_count, counted.call_count) == (1, 0)
+
+
+def test_a_text_that_fills_the_towers_window_exactly_stays_whole(tower_tokenizer: Any) -> None:
+    tokens = TowerTokens(tower_tokenizer)
+    assert len(tokens.parts("7" * 30)) == 1
+    assert len(tokens.parts("7" * 31)) > 1
 
 
 def test_a_bad_picture_fails_alone(tiny_encoders: Encoders, media: ModuleType) -> None:
