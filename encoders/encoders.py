@@ -62,7 +62,7 @@ class Encoders:
         self.pack = pack if layer is None else replace(pack, audio=replace(pack.audio, layer=layer))
         self._settings = settings
         self._lock = threading.RLock()
-        self._located: dict[str, Located] = {}
+        self._located: dict[ModelSpec, Located] = {}
         self._encoders: dict[str, Encoder[Any]] = {}
         self._device: Lanes | None = None
         self._torch_device: Any = None
@@ -210,9 +210,9 @@ class Encoders:
     def _locate(self, part: str) -> Located:
         spec = self._spec(part)
         with self._lock:
-            if spec.source not in self._located:
-                self._located[spec.source] = locate(spec)
-            return self._located[spec.source]
+            if spec not in self._located:
+                self._located[spec] = locate(spec)
+            return self._located[spec]
 
     def _fingerprint(self, part: str) -> str:
         kept = self._settings.folder("cache") / "hashes"

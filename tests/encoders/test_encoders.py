@@ -288,6 +288,24 @@ def test_the_fingerprint_follows_what_decides_vectors_and_nothing_else(
     assert len({base, *others}) == 1 + len(others)
 
 
+@pytest.mark.parametrize("first", ["text", "user"])
+def test_one_model_serves_texts_and_users_each_as_it_is_described(
+    tiny_settings: Settings, tiny_models_pack: Pack, first: str
+) -> None:
+    text = replace(tiny_models_pack.text, max_tokens=40)
+    user = replace(text, modality="user", max_tokens=20, prefix="query: ")
+    alone = Encoders(tiny_settings, replace(tiny_models_pack, text=text, user=None))
+    encoders = Encoders(tiny_settings, replace(tiny_models_pack, text=text, user=user))
+    encoders.prepare(frozenset({first}))
+    (of_text,), (of_user,) = (
+        one.stages.pre(["word " * 3]) for one in (encoders.text, encoders.user)
+    )
+    assert [len(of_text), len(of_user)] == [1, 2]  # type: ignore[arg-type]
+    assert encoders.fingerprint == alone.fingerprint
+    encoders.close()
+    alone.close()
+
+
 def test_only_the_parts_that_are_asked_for_are_loaded(
     tiny_settings: Settings, tmp_path: Path
 ) -> None:
