@@ -240,11 +240,11 @@ class Encoders:
         located = self._locate(part)
         try:
             if spec.family in OPEN_CLIP:
-                self._load_open_clip(part, located)
+                self._load_open_clip(part, located, started)
             elif part == "text_query":
-                self._load_text_query(located)
+                self._load_text_query(located, started)
             else:
-                self._add(part, self._stages(part, located))
+                self._add(part, self._stages(part, located), started)
         except (FirstlightError, MemoryError):
             raise
         except Exception as error:
@@ -254,12 +254,6 @@ class Encoders:
                 field=f"FIRSTLIGHT_ENCODER_{spec.modality.upper()}_MODEL",
                 remedy="run `firstlight models` to check it, or choose another",
             ) from error
-        log.info(
-            "encoder loaded",
-            encoder=part,
-            model=spec.source,
-            seconds=round(time.perf_counter() - started, 2),
-        )
 
     def _stages(self, part: str, located: Located) -> Stages[Any]:
         from encoders.families import audio_stages, text_stages
@@ -270,7 +264,7 @@ class Encoders:
         prefix = spec.query_prefix or spec.prefix if part == "user" else spec.prefix
         return text_stages(located, self._torch_device, prefix)
 
-    def _load_text_query(self, located: Located) -> None:
+    def _load_text_query(self, located: Located, started: float) -> None:
         """The text model with its query prefix; an encoder of its own even without one, for
         what people say must not end up in the cache on disk, which no deletion reaches."""
         text = self._encoder("text")
@@ -279,20 +273,23 @@ class Encoders:
             from encoders.families import text_stages
 
             stages = text_stages(located, self._torch_device, spec.query_prefix, shared=stages)
-        self._add("text_query", stages, settled=True)
+        self._add("text_query", stages, started, settled=True)
 
-    def _load_open_clip(self, part: str, located: Located) -> None:
+    def _load_open_clip(self, part: str, located: Located, started: float) -> None:
         from encoders.image import ImageStages, OpenClip, WordsStages
 
         clip = OpenClip(located)
         if part == "image":
             limit = self._settings.fetch.image_pixels
-            self._add("image", ImageStages(clip, self._torch_device, max_pixels=limit))
+            stages = ImageStages(clip, self._torch_device, max_pixels=limit)
+            self._add("image", stages, started)
         # Whoever encodes pictures has the words' tower in memory anyway.
         if "image_text" not in self._encoders:
-            self._add("image_text", WordsStages(clip, self._torch_device))
+            self._add("image_text", WordsStages(clip, self._torch_device), started)
 
-    def _add(self, name: str, stages: Stages[Any], *, settled: bool = False) -> None:
+    def _add(
+        self, name: str, stages: Stages[Any], started: float, *, settled: bool = False
+    ) -> None:
         from encoders.precision import settle
 
         settings = self._settings.encoder
@@ -315,6 +312,17 @@ class Encoders:
             fingerprint=key,
             settings=settings,
             cache=self._item_cache() if name in ITEM_PARTS else None,
+        )
+        report = self._report(name, self._encoders[name])
+        log.info(
+            "encoder loaded",
+            encoder=name,
+            model=report.model,
+            device=report.device,
+            precision=report.precision,
+            speedup=round(report.speedup, 2),
+            cosine=round(report.cosine, 5),
+            seconds=round(time.perf_counter() - started, 2),
         )
 
     def _item_cache(self) -> EmbeddingCache | None:

@@ -9,10 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from structlog.testing import capture_logs
 
 from domain.errors import PermanentError, RejectedError, RetryableError
 from domain.settings import Settings
-from encoders import Encoders, ItemInputs, ModelSpec, Pack
+from encoders import Encoders, ItemInputs, ModelSpec, Pack, precision
+from encoders.precision import Precision
 from encoders.tiny import tiny_pack
 
 
@@ -319,6 +321,31 @@ def test_only_the_parts_that_are_asked_for_are_loaded(
     assert reports["audio"].device == "cpu"
     encoders.check()
     encoders.close()
+
+
+@pytest.mark.parametrize("wanted", ["bfloat16", "auto"])
+def test_every_start_logs_the_device_and_precision_of_each_encoder(
+    tiny_settings: Settings,
+    tiny_models_pack: Pack,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    wanted: str,
+) -> None:
+    chosen = Precision("bfloat16", autocast=True, speedup=2.0, cosine=0.9996)
+    monkeypatch.setattr(precision, "_probe", lambda *_: chosen)
+    settings = changed(tiny_settings, precision=wanted).model_copy(update={"data_dir": tmp_path})
+    for _ in range(2):
+        encoders = Encoders(settings, tiny_models_pack)
+        with capture_logs() as lines:
+            encoders.prepare(frozenset({"text", "image"}))
+        loaded = [line for line in lines if line["event"] == "encoder loaded"]
+        assert [line["encoder"] for line in loaded] == ["text", "image", "image_text"]
+        for line, report in zip(loaded, encoders.describe(), strict=True):
+            assert line["device"] == "cpu"
+            assert line["precision"] == report.precision != "float32"
+            assert line["speedup"] == round(report.speedup, 2)
+            assert line["cosine"] == round(report.cosine, 5)
+        encoders.close()
 
 
 def test_a_model_that_is_not_there_is_refused_with_the_setting_to_correct(
