@@ -16,9 +16,12 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from api.cli.output import CODE_DIFFERS, AsJson, client, console, errors, print_json, table
 from api.client import FirstlightClient
+from api.schemas import State
 from domain.errors import FirstlightError, RejectedError
 
 POLL_S = 0.25
+WAIT_PAGE = 100
+STATES: tuple[State, ...] = ("pending", "indexed", "dead")
 UPLOADS_AT_ONCE = 8
 
 
@@ -135,11 +138,10 @@ def publish_lines(
         disable=not show,
     ) as progress:
         versions = _send(api, folder, lines, summary, progress)
-        if wait and versions:
-            _wait(api, versions, summary, progress, timeout_s)
+        done = not (wait and versions) or _wait(api, versions, progress, timeout_s)
     summary.seconds = time.monotonic() - started
     if wait and versions:
-        _measure(api, versions, summary)
+        _measure(api, versions, summary, ["indexed", "dead"] if done else list(STATES))
     return summary
 
 
@@ -174,40 +176,62 @@ def _send(
                     )
                 if result.kind == "item" and result.status == "accepted" and result.id:
                     versions[result.id] = result.version or 0
+                    if line.event is not None and line.event.get("type") == "item.deleted":
+                        del versions[result.id]
             progress.advance(bar, len(batch))
     return versions
 
 
 def _wait(
-    api: FirstlightClient,
-    versions: dict[str, int],
-    summary: Summary,
-    progress: Progress,
-    timeout_s: float,
-) -> None:
+    api: FirstlightClient, versions: dict[str, int], progress: Progress, timeout_s: float
+) -> bool:
+    """Until none of these items is pending, whatever others publish; False when time ran out.
+
+    One page of what is pending is looked at per turn. The page moves on past what is done or
+    another publisher's, and the end is believed only after a pass that met nothing of ours.
+    """
     bar = progress.add_task("searchable", total=len(versions))
     deadline = time.monotonic() + timeout_s
+    after, met = None, False
     while True:
-        pending = api.status().counts.get("pending", 0)
-        progress.update(bar, completed=max(0, len(versions) - pending))
-        if pending == 0:
-            return
+        page = api.items(state="pending", limit=WAIT_PAGE, after=after)
+        waiting = [n for n, item in enumerate(page.items) if versions.get(item.id) == item.version]
+        if not waiting and page.next is None and not met:
+            progress.update(bar, completed=len(versions))
+            return True
         if time.monotonic() > deadline:
-            summary.still_pending = pending
-            return
-        time.sleep(POLL_S)
+            return False
+        if waiting:
+            met = True
+            at_least = len(waiting)
+            if page.next is not None:
+                at_least = api.status().counts.get("pending", at_least)
+            progress.update(bar, completed=max(0, len(versions) - at_least))
+            if waiting[0] > 0:
+                after = page.items[waiting[0] - 1].id
+            time.sleep(POLL_S)
+        else:
+            after = page.next
+            met = met and after is not None
 
 
-def _measure(api: FirstlightClient, versions: dict[str, int], summary: Summary) -> None:
+def _measure(
+    api: FirstlightClient, versions: dict[str, int], summary: Summary, states: Sequence[State]
+) -> None:
     """Outcome and event-to-searchable time of the items that were just published."""
     latencies = []
-    for state in ("indexed", "dead"):
+    pending: set[str] = set()
+    for state in states:
         after = None
         while True:
             page = api.items(state=state, limit=1000, after=after)
             for item in page.items:
                 if versions.get(item.id) != item.version:
                     continue
+                if state == "pending":
+                    pending.add(item.id)
+                    continue
+                pending.discard(item.id)  # it was done between the two looks
                 if state == "dead":
                     summary.dead += 1
                     summary.problems.append(f"{item.id}: dead: {item.reason}")
@@ -219,6 +243,7 @@ def _measure(api: FirstlightClient, versions: dict[str, int], summary: Summary) 
             after = page.next
             if after is None:
                 break
+    summary.still_pending = len(pending)
     if latencies:
         latencies.sort()
         summary.items_per_s = summary.indexed / summary.seconds
