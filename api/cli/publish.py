@@ -23,6 +23,8 @@ POLL_S = 0.25
 WAIT_PAGE = 100
 STATES: tuple[State, ...] = ("pending", "indexed", "dead")
 UPLOADS_AT_ONCE = 8
+WORDS = ("title", "description", "tags", "attributes")
+LEFT_OUT = "left out; put it there and publish the item in a newer version"
 
 
 @dataclass
@@ -32,6 +34,8 @@ class Line:
     number: int
     event: dict[str, Any] | None = None
     problem: str = ""
+    failures: list[str] = field(default_factory=list)
+    """Media that were left out."""
 
 
 @dataclass
@@ -46,6 +50,7 @@ class Summary:
     indexed: int = 0
     dead: int = 0
     still_pending: int = 0
+    media_left_out: int = 0
     seconds: float = 0.0
     items_per_s: float | None = None
     searchable_median_s: float | None = None
@@ -54,8 +59,8 @@ class Summary:
 
     @property
     def clean(self) -> bool:
-        """Whether every event was taken and every item indexed."""
-        return not (self.rejected or self.dead or self.still_pending)
+        """Whether every event was taken, with all its media, and every item indexed."""
+        return not (self.rejected or self.dead or self.still_pending or self.media_left_out)
 
 
 def read_lines(path: Path) -> Iterator[Line]:
@@ -88,12 +93,17 @@ def _line(number: int, raw: bytes) -> Line:
 
 
 def upload_media(api: FirstlightClient, folder: Path, line: Line) -> Line:
-    """Replace media named by relative path with uploads; a missing file is that line's problem."""
+    """Replace media named by relative path with uploads.
+
+    A file that is missing or refused is left out, and the line's failure; of a line that has
+    nothing else it is the problem.
+    """
     data = line.event.get("data") if line.event else None
     media = data.get("media") if isinstance(data, dict) else None
     if line.event is None or not isinstance(data, dict) or not isinstance(media, dict):
         return line
     replaced = {}
+    failures = []
     for kind, references in media.items():
         if not isinstance(references, list):
             return line  # the API says what is wrong with it
@@ -105,12 +115,13 @@ def upload_media(api: FirstlightClient, folder: Path, line: Line) -> Line:
             try:
                 found.append(api.upload((folder / reference).read_bytes()).reference)
             except OSError as error:
-                problem = f"data.media.{kind}: {reference}: {error.strerror}"
-                return Line(line.number, problem=problem)
+                failures.append(f"data.media.{kind}: {reference}: {error.strerror}")
             except RejectedError as error:
-                return Line(line.number, problem=f"data.media.{kind}: {reference}: {error}")
+                failures.append(f"data.media.{kind}: {reference}: {error}")
         replaced[kind] = found
-    return Line(line.number, {**line.event, "data": {**data, "media": replaced}})
+    if failures and not any(replaced.values()) and not any(map(data.get, WORDS)):
+        return Line(line.number, problem="; ".join(failures))
+    return Line(line.number, {**line.event, "data": {**data, "media": replaced}}, "", failures)
 
 
 def _is_absolute(reference: str) -> bool:
@@ -163,6 +174,9 @@ def _send(
                 if line.event is None:
                     summary.rejected += 1
                     summary.problems.append(f"line {line.number}: {line.problem}")
+                for failure in line.failures:
+                    summary.media_left_out += 1
+                    summary.problems.append(f"line {line.number}: {failure}; {LEFT_OUT}")
             answer = api.publish([line.event for line in good if line.event is not None])
             summary.accepted += answer.accepted
             summary.duplicate += answer.duplicate

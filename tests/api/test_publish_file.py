@@ -13,6 +13,7 @@ from api.cli import publish
 from api.cli.publish import Summary, publish_lines, read_lines
 from api.client import FirstlightClient
 from catalog import Pair
+from tests.fixtures.media import jpeg
 from tests.fixtures.service import Service
 
 
@@ -84,3 +85,27 @@ def test_deletions_are_not_waited_for(crowded: Service, tmp_path: Path) -> None:
     assert (summary.accepted, summary.indexed, summary.still_pending) == (2, 0, 0)
     assert summary.clean
     assert set(api.asked) == {"/v1/events"}
+
+
+def test_a_medium_that_cannot_be_uploaded_is_left_out_of_its_item(
+    service: Service, tmp_path: Path
+) -> None:
+    (tmp_path / "owl.jpg").write_bytes(jpeg())
+    (tmp_path / "text.jpg").write_text("no picture")
+    items = [
+        {"id": "a", "version": 1, "media": {"images": ["gone.jpg", "owl.jpg", "text.jpg"]}},
+        {"id": "b", "version": 1, "title": "words", "media": {"images": ["gone.jpg"]}},
+        {"id": "c", "version": 1, "media": {"images": ["gone.jpg"]}},
+    ]
+    summary = published(Direct(service, ("a", "b")), tmp_path, *items)
+    assert (summary.accepted, summary.indexed, summary.rejected) == (2, 2, 1)
+    assert summary.media_left_out == 3
+    assert not summary.clean
+    missing, refused, bare, rejected = summary.problems
+    assert missing.startswith("line 1: data.media.images: gone.jpg: No such file")
+    assert "line 1: data.media.images: text.jpg" in refused
+    assert "newer version" in bare
+    assert rejected == "line 3: data.media.images: gone.jpg: No such file or directory"
+    item = service.client.get("/v1/items/a").json()["item"]
+    assert len(item["media"]["images"]) == 1
+    assert service.client.get("/v1/items/b").json()["item"]["media"]["images"] == []
