@@ -200,6 +200,7 @@ async def _on_anything(request: Request, error: Exception) -> Response:
         500,
         "internal",
         f"an unexpected {type(error).__name__}; the log says more",
+        field="request",
         remedy="report it with the log line",
     )
     return respond(request, problem)

@@ -20,6 +20,9 @@ from catalog import Catalog, ItemRecord, ItemState
 
 router = APIRouter(tags=["items"])
 
+MOST_DIGITS = 100
+"""Of a version in a query; Python refuses to read a number of thousands, and none is that new."""
+
 
 @router.get(
     "/v1/items",
@@ -107,7 +110,8 @@ async def delete(request: Request, kind: str, subject: str, version: str | None)
             raise no_such(kind, subject)
     data: dict[str, Any] = {"id": subject}
     if version is not None:
-        data["version"] = int(version) if version.isdecimal() else version
+        short = len(version) <= MOST_DIGITS and version.isdecimal()
+        data["version"] = int(version) if short else version
     event = {"type": f"{kind}.deleted", "data": data}
     return one_answer((await receipts_of(request, [event], "data."))[0])
 

@@ -93,6 +93,22 @@ def test_an_id_that_cannot_be_stored_is_refused(service, path, field):
     assert found["errors"][0]["field"] == field
 
 
+@pytest.mark.parametrize("path", ["/v1/items/x", "/v1/users/x"])
+@pytest.mark.parametrize("digits", [17, 5000])
+def test_a_version_of_many_digits_is_refused_by_field(service, path, digits):
+    found = problem_of(service.client.delete(f"{path}?version={'9' * digits}"), 422)
+    assert [one["field"] for one in found["errors"]] == ["version"]
+
+
+def test_a_fault_of_the_service_says_what_to_do_with_it(service, monkeypatch):
+    def fail(item_id):
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(service.parts.catalog, "item", fail)
+    found = problem_of(service.client.get("/v1/items/x"), 500)
+    assert found["errors"][0]["remedy"] == "report it with the log line"
+
+
 def test_another_id_in_the_body_is_refused(service):
     found = problem_of(service.client.put("/v1/items/a", json={"id": "b", "title": "t"}), 422)
     assert found["errors"][0]["field"] == "id"
