@@ -90,6 +90,8 @@ AttributeName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_
 Scalar = str | bool | int | float
 AttributeValue = Scalar | list[Scalar]
 
+TOO_LARGE = "whole numbers stay within +-(2^53 - 1); send larger ones as text"
+
 
 def check_scalar(value: object) -> Scalar:
     """Refuse what cannot be stored and filtered exactly. Raises ValueError."""
@@ -99,7 +101,7 @@ def check_scalar(value: object) -> Scalar:
         return value
     if isinstance(value, int):
         if abs(value) > MAX_VERSION:
-            raise ValueError("whole numbers stay within +-(2^53 - 1); send larger ones as text")
+            raise ValueError(TOO_LARGE)
         return value
     if isinstance(value, float):
         if not math.isfinite(value):

@@ -16,6 +16,8 @@ from pydantic import (
 )
 
 from domain.fields import (
+    MAX_VERSION,
+    TOO_LARGE,
     AttributeName,
     AttributeValue,
     Identifier,
@@ -24,7 +26,7 @@ from domain.fields import (
     Version,
     check_scalar,
 )
-from domain.limits import check_length, within
+from domain.limits import UNLIMITED, check_length, limits_of, within
 
 
 class StrictModel(BaseModel):
@@ -40,6 +42,10 @@ def _check_attribute(value: Any, info: ValidationInfo) -> AttributeValue:
     for one in checked:
         if isinstance(one, str):
             check_length(one, "attribute_chars", info)
+        elif isinstance(one, float) and abs(one) > MAX_VERSION and limits_of(info) != UNLIMITED:
+            # Every float out there is whole, and JSON's integers from 2^64 on arrive as one,
+            # altered. What was accepted before that was refused stays readable.
+            raise ValueError(TOO_LARGE)
     return checked if isinstance(value, list) else checked[0]
 
 

@@ -172,6 +172,16 @@ def test_malformed_json_is_answered_with_the_place(shared, body, says):
     assert says in problem_of(answer, 400)["detail"]
 
 
+def test_a_whole_number_that_would_be_altered_is_refused_by_field(shared):
+    answer = shared.client.put(
+        "/v1/items/large",
+        content=b'{"title": "t", "attributes": {"a": 18446744073709551617}}',
+        headers={"Content-Type": "application/json"},
+    )
+    (error,) = problem_of(answer, 422)["errors"]
+    assert (error["field"], error["remedy"]) == ("attributes.a", "send larger ones as text")
+
+
 @pytest.mark.parametrize("media_type", ["text/plain", "application/x-www-form-urlencoded", ""])
 def test_a_body_that_does_not_say_it_is_json_is_refused(shared, media_type):
     answer = shared.client.post(

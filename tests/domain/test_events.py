@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from domain.events import BadEvent, Event, parse_event, parse_events
 from domain.fields import MAX_VERSION
-from domain.limits import Limits
+from domain.items import Item
+from domain.limits import UNLIMITED, Limits
 from tests.fixtures.events import created, parsed
 
 TEXTS = st.text(st.characters(exclude_characters="\x00", exclude_categories=["Cs"]), max_size=30)
@@ -25,7 +26,7 @@ SCALARS = (
     TEXTS
     | st.booleans()
     | st.integers(-MAX_VERSION, MAX_VERSION)
-    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.floats(-MAX_VERSION, MAX_VERSION)
 )
 ATTRIBUTES = st.dictionaries(NAMES, SCALARS | st.lists(SCALARS, max_size=4), max_size=4)
 REFERENCES = st.sampled_from(
@@ -140,6 +141,8 @@ def item(**data: Any) -> dict[str, Any]:
         (item(attributes={"a": None}), "data.attributes.a: not an attribute's value; send a text"),
         (item(attributes={"a": [[1]]}), "data.attributes.a: not an attribute's value; send a text"),
         (item(attributes={"a": 2**53}), "send larger ones as text"),
+        (item(attributes={"a": 2.0**64}), "data.attributes.a: whole numbers stay within"),
+        (item(attributes={"a": [1, -1e20]}), "data.attributes.a: whole numbers stay within"),
         (item(attributes={"a b": 1}), "data.attributes.a b"),
         (item(attributes={"1a": 1}), "data.attributes.1a"),
         (item(version=0), "data.version: a version lies between 1 and"),
@@ -197,6 +200,11 @@ def test_every_problem_of_an_event_is_told_at_once() -> None:
         "data.attributes.a",
         "data.color",
     ]
+
+
+def test_a_large_float_that_was_accepted_once_stays_readable() -> None:
+    data = {"id": "x", "title": "t", "attributes": {"a": 1e20}}
+    assert Item.model_validate(data, context={"limits": UNLIMITED}).attributes == {"a": 1e20}
 
 
 def test_a_bad_event_harms_no_neighbour_and_keeps_its_id() -> None:
