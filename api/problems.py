@@ -76,7 +76,8 @@ def errors_of(error: ValidationError) -> list[dict[str, str]]:
     """Every problem of a request, with a remedy."""
     found = []
     for problem in problems_of(error):
-        one = from_field_problem(replace(problem, field=problem.field.removeprefix("event")))
+        where = "" if problem.field == "event" else problem.field
+        one = from_field_problem(replace(problem, field=where))
         one["field"] = one["field"] or "body"
         found.append(one)
     return found

@@ -140,7 +140,9 @@ def problems_of(error: ValidationError) -> tuple[FieldProblem, ...]:
     """
     found = []
     for entry in error.errors(include_url=False, include_context=False):
-        where = [str(part) for part in entry["loc"] if str(part) not in EVENT_TYPES]
+        where = [str(part) for part in entry["loc"]]
+        if len(where) > 1 and where[0] in EVENT_TYPES:  # which kind of event it is
+            del where[0]
         message = entry["msg"].removeprefix("Value error, ")
         if entry["type"] == "extra_forbidden":
             message = "unknown field; remove it or correct its name"

@@ -89,6 +89,17 @@ def test_malformed_json_is_told_with_its_place_and_none_of_it_is_taken(
             )
             for path, ask in QUESTIONS.items()
         ],
+        *[
+            ("/v1/recommend", {field: 1}, 422, field, "remove it or correct its name")
+            for field in ("interaction", "events")
+        ],
+        (
+            "/v1/recommend",
+            {"filters": {"interaction": {"gte": float("nan")}}},
+            422,
+            "filters.interaction.gte",
+            "NaN",
+        ),
     ],
 )
 def test_a_wrong_question_is_refused_by_field_and_the_next_one_is_answered(

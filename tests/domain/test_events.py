@@ -133,6 +133,9 @@ def item(**data: Any) -> dict[str, Any]:
         (item(title="a\ud800"), "data.title: contains a lone surrogate; send valid Unicode"),
         (item(attributes={"a": "\udfff"}), "data.attributes.a: contains a lone surrogate"),
         (item(attributes={"a": float("nan")}), "data.attributes.a: NaN and infinity"),
+        (item(attributes={"interaction": float("nan")}), "data.attributes.interaction: NaN and"),
+        (item(interaction=1), "data.interaction: unknown field"),
+        ({"type": "interaction", "data": {"item.created": 1}}, "data.item.created: unknown field"),
         (item(attributes={"a": [1, float("inf")]}), "data.attributes.a: NaN and infinity"),
         (
             item(attributes={"a": {"b": 1}}),
