@@ -122,7 +122,9 @@ class SearchRequest(StrictModel):
         given = [name for name in ("text", "image", "audio") if getattr(self, name) is not None]
         if len(given) != 1:
             found = ", ".join(given) or "none"
-            raise ValueError(f"give exactly one of text, image, audio; found {found}")
+            raise ValueError(
+                f"{found} given as the example; give exactly one of text, image, audio"
+            )
         if self.text is not None and not self.text.strip():
             raise ValueError("text: empty; say what to look for")
         return self

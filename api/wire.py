@@ -101,8 +101,11 @@ def _decode_leniently(body: bytes) -> Any:
         ) from None
     except RecursionError:
         raise _malformed(f"malformed JSON: {TOO_DEEP}", "send flat objects") from None
-    except ValueError as error:
-        raise _malformed(f"malformed JSON: {error}", "correct it") from None
+    except ValueError:
+        # All else that Python's decoder refuses: integers longer than it reads.
+        raise _malformed(
+            "malformed JSON: a number of thousands of digits", "send it as text"
+        ) from None
 
 
 def _malformed(message: str, remedy: str) -> ProblemError:

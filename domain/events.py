@@ -111,6 +111,7 @@ class BadEvent:
     problems: tuple[FieldProblem, ...]
 
 
+A_TIME = "send one such as 2026-01-31T09:30:00Z"
 REMEDIES = {
     "missing": "add it",
     "string_type": "send a text",
@@ -124,6 +125,17 @@ REMEDIES = {
     "list_type": "send a list",
     "dict_type": "send an object",
     "too_long": "send fewer",
+    "too_short": "send at least one",
+    "greater_than": "send a larger number",
+    "greater_than_equal": "send a larger number",
+    "less_than": "send a smaller number",
+    "less_than_equal": "send a smaller number",
+    "literal_error": "send one of these as it is written here",
+    "enum": "send one of these as it is written here",
+    "datetime_parsing": A_TIME,
+    "datetime_from_date_parsing": A_TIME,
+    "datetime_object_invalid": A_TIME,
+    "datetime_type": A_TIME,
     "finite_number": "NaN and infinity are not allowed",
     "greater_than": "send a larger number",
     "greater_than_equal": "send a larger number",
@@ -131,6 +143,12 @@ REMEDIES = {
     "less_than_equal": "send a smaller number",
 }
 """By pydantic's kind of problem, where its message says only what is wrong."""
+
+NO_NAME = (
+    "not a name for an attribute;"
+    " use letters, digits, _ and -, at most 64, the first one a letter or _"
+)
+"""The only texts with a pattern are names of attributes."""
 
 
 def problems_of(error: ValidationError) -> tuple[FieldProblem, ...]:
@@ -146,6 +164,10 @@ def problems_of(error: ValidationError) -> tuple[FieldProblem, ...]:
         message = entry["msg"].removeprefix("Value error, ")
         if entry["type"] == "extra_forbidden":
             message = "unknown field; remove it or correct its name"
+        elif len(where) > 1 and where[-1] == "[key]":  # pydantic's mark of a name in an object
+            where = [*where[:-2], where[-2] or '""']
+        if entry["type"] == "string_pattern_mismatch":
+            message = NO_NAME
         elif entry["type"] == "union_tag_invalid":
             message = f"unknown event type; use one of {', '.join(EVENT_TYPES)}"
         elif entry["type"] == "union_tag_not_found":

@@ -29,15 +29,19 @@ Identifier = Annotated[
 """An item, user or event id: 1 to 256 characters, owned by the publisher."""
 
 
+NO_VERSION = (
+    "a version is a whole number or an ISO 8601 timestamp with a zone;"
+    " send one such as 3 or 2026-01-31T09:30:00Z"
+)
+
+
 def _to_version(value: Any) -> Any:
     """An integer, or a timestamp with a zone turned into microseconds since 1970."""
     if isinstance(value, str):
         try:
             value = datetime.fromisoformat(value)
         except ValueError:
-            raise ValueError(
-                "a version is a whole number or an ISO 8601 timestamp with a zone"
-            ) from None
+            raise ValueError(NO_VERSION) from None
     if isinstance(value, datetime):
         if value.tzinfo is None:
             raise ValueError("a timestamp needs a zone; append Z or an offset such as +02:00")
@@ -45,9 +49,12 @@ def _to_version(value: Any) -> Any:
         value = since_epoch.days * 86_400_000_000 + since_epoch.seconds * 1_000_000
         value += since_epoch.microseconds
     if isinstance(value, bool) or not isinstance(value, int):
-        raise ValueError("a version is a whole number or an ISO 8601 timestamp with a zone")
+        raise ValueError(NO_VERSION)
     if not 1 <= value <= MAX_VERSION:
-        raise ValueError(f"a version lies between 1 and {MAX_VERSION} (2^53 - 1)")
+        raise ValueError(
+            f"a version lies between 1 and {MAX_VERSION} (2^53 - 1);"
+            " send one in between, or none to get the next"
+        )
     return value
 
 

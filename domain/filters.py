@@ -53,6 +53,10 @@ def _to_condition(value: Any) -> Any:
         return {"any": value}
     if isinstance(value, Scalar):
         return {"eq": value}
+    if not isinstance(value, dict | Condition):
+        raise ValueError(
+            'not a condition; send a value, a list of values, or an object such as {"gte": 1990}'
+        )
     return value
 
 

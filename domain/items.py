@@ -71,7 +71,7 @@ Phrase = Annotated[Text, within("tag_chars")]
 def _check_reference(value: str) -> str:
     if not value.startswith(("https://", "http://", "file:///", "/", "upload:")):
         raise ValueError(
-            "a media reference is an http(s) URL, file:///path, an absolute path,"
+            "not a media reference; send an http(s) URL, file:///path, an absolute path,"
             " or upload:SHA256 as answered by POST /v1/uploads"
         )
     return value

@@ -162,7 +162,7 @@ def test_a_text_of_a_megabyte_is_refused_with_the_limit_and_the_setting(shared):
         (b"\xff\xfe{}", "not UTF-8 at byte 0"),
         (b"[" * 100_000, "nested too deeply"),
         (b"{'a': 1}", "line 1, column 2"),
-        (b"1" * 5000, "integer"),
+        (b"1" * 5000, "a number of thousands of digits"),
     ],
 )
 def test_malformed_json_is_answered_with_the_place(shared, body, says):

@@ -165,8 +165,11 @@ def item(**data: Any) -> dict[str, Any]:
         ({**item(), "specversion": "0.3"}, "specversion: Input should be '1.0'"),
         (item(title="", attributes={"year": 1}), "the item is empty; give at least one of title"),
         (item(title="  \n"), "the item is empty"),
-        (item(media={"images": ["ftp://h/a.jpg"]}), "data.media.images.0: a media reference is"),
-        (item(media={"audio": ["clip.ogg"]}), "data.media.audio.0: a media reference is"),
+        (
+            item(media={"images": ["ftp://h/a.jpg"]}),
+            "data.media.images.0: not a media reference; send",
+        ),
+        (item(media={"audio": ["clip.ogg"]}), "data.media.audio.0: not a media reference; send"),
         ({"type": "item.deleted", "data": {"id": "x", "title": "t"}}, "data.title: unknown field"),
         ({"type": "user.updated", "data": {"id": "u", "age": 7}}, "data.age: unknown field"),
         ({"type": "interaction", "data": {"user": "u"}}, "data.item: Field required"),

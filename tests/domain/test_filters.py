@@ -48,7 +48,7 @@ def test_not_is_written_as_a_word() -> None:
         ({"a": {"gte": None}}, "an empty condition"),
         ({"a": float("nan")}, "NaN and infinity are not allowed"),
         ({"a": {"any": ["\ud800"]}}, "lone surrogate"),
-        ({"a": None}, "valid dictionary or instance of Condition"),
+        ({"a": None}, "not a condition; send a value, a list of values"),
         ({"a b": 1}, "String should match pattern"),
     ],
 )
