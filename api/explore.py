@@ -19,7 +19,7 @@ from api.ranking_schemas import SearchRequest, SimilarRequest
 from api.spaces import Spaces
 from api.vectors import ItemVectors
 from catalog import Catalog, ItemState
-from domain.errors import FirstlightError
+from domain.errors import FirstlightError, RejectedError, RetryableError
 from domain.filters import Filters
 from domain.vectors import RANK, Vector
 from encoders import Fusion
@@ -161,8 +161,13 @@ class Explorer:
 
     def _encode_example(self, example: Example) -> Vector:
         encoded = self._models.encode(example)
-        if encoded.error is not None:
+        if isinstance(encoded.error, RetryableError):
             raise _named(encoded.error, example.modality)
+        if encoded.error is not None:  # it speaks of an item; the failure is the file's own
+            message, _, remedy = encoded.failures[0].message.partition("; ")
+            raise RejectedError(
+                message, field=example.modality, remedy=remedy or "send a file that can be read"
+            )
         vector: Vector = encoded.vectors[example.modality]
         return vector
 

@@ -184,6 +184,26 @@ def test_a_wrong_search_is_refused_by_field(filled, ask, field):
     assert problem_of(answer, 422)["errors"][0]["field"] == field
 
 
+@pytest.mark.parametrize(
+    ("modality", "content", "message", "remedy"),
+    [
+        ("image", media.truncated_jpeg(), "truncated", "file"),
+        ("audio", media.one_sample_wav(), "at least 25 ms are needed", "send a longer clip"),
+    ],
+    ids=["image", "audio"],
+)
+def test_a_file_that_cannot_be_encoded_is_told_as_one_that_was_sent(
+    filled, modality, content, message, remedy
+):
+    ask = {modality: base64.b64encode(content).decode()}
+    (error,) = problem_of(filled.client.post("/v1/search", json=ask), 422)["errors"]
+    assert error["field"] == modality
+    assert message in error["message"]
+    assert "item" not in error["message"]
+    assert remedy in error["remedy"]
+    assert "publish" not in error["remedy"]
+
+
 @pytest.mark.parametrize("name", ["0" * 64, "0" * 63, "../../etc/passwd", ""])
 def test_an_unknown_upload_is_404(filled, name):
     answer = filled.client.post("/v1/search", json={"image": f"upload:{name}"})
