@@ -69,9 +69,11 @@ class Work:
         return tuple((name, content) for name, kind, content in self.media if kind == wanted)
 
     def die(self, error: FirstlightError) -> None:
-        """No attempt will succeed; the reason names every medium that could not be used."""
+        """No attempt will succeed; the reason names every medium that could not be used, once."""
+        reason = str(error)
         media = [f"{name}: {message}" for name, message in self.failures]
-        self.outcome = Dead(self.pair, "; ".join([str(error), *media]), tuple(self.failures))
+        left = [one for one in media if one not in reason]  # an encoder's error lists its own
+        self.outcome = Dead(self.pair, "; ".join([reason, *left]), tuple(self.failures))
 
 
 class Batch:

@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from tests.fixtures import media
+
 from .conftest import Counter
 
 
@@ -45,6 +47,17 @@ def test_an_item_with_no_modality_left_is_dead_and_names_every_medium(counter: C
     assert "media.audio[0]: is an HTML page, not a recording" in found["reason"]
     assert [one["field"] for one in found["failures"]] == ["media.images[0]", "media.audio[0]"]
     assert "nothing-left" not in counter.ranked(case.number)
+
+
+def test_a_dead_items_reason_says_each_failure_once(counter: Counter) -> None:
+    missing = counter.host.serve("/lost.png", b"no", status="404 Not Found")
+    clip = counter.host.serve("/short.wav", media.one_sample_wav())
+    wanted = {"images": [missing], "audio": [clip]}
+    counter.publish({"type": "item.created", "data": {"id": "said-once", "media": wanted}})
+    reason = counter.item("said-once")["reason"]
+    assert reason.count("media.images[0]: ") == 1
+    assert reason.count("media.audio[0]: ") == 1
+    assert reason.count("send a longer clip") == 1
 
 
 def test_what_was_dead_comes_back_with_a_newer_version(counter: Counter) -> None:
