@@ -137,10 +137,6 @@ REMEDIES = {
     "datetime_object_invalid": A_TIME,
     "datetime_type": A_TIME,
     "finite_number": "NaN and infinity are not allowed",
-    "greater_than": "send a larger number",
-    "greater_than_equal": "send a larger number",
-    "less_than": "send a smaller number",
-    "less_than_equal": "send a smaller number",
 }
 """By pydantic's kind of problem, where its message says only what is wrong."""
 
