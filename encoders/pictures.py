@@ -46,6 +46,7 @@ def decode_picture(content: bytes, *, max_pixels: int, least_side: int) -> Image
     """
     if not content:
         raise PermanentError("the file is empty", remedy="send a picture")
+    _allow(max_pixels)
     try:
         with Image.open(io.BytesIO(content), formats=FORMATS) as image:
             pixels = image.width * image.height
@@ -75,6 +76,11 @@ def decode_picture(content: bytes, *, max_pixels: int, least_side: int) -> Image
             f"the picture cannot be decoded: {type(error).__name__}: {error}",
             remedy="send the whole file",
         ) from None
+
+
+def _allow(max_pixels: int) -> None:
+    """Keep Pillow's own bound, which also guards parts such as a TIFF's tiles, from being lower."""
+    Image.MAX_IMAGE_PIXELS = max(Image.MAX_IMAGE_PIXELS or 0, max_pixels)
 
 
 def _too_large(found: str, max_pixels: int) -> PermanentError:

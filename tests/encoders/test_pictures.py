@@ -119,3 +119,12 @@ def test_a_picture_at_the_limit_is_read(media: ModuleType) -> None:
     assert decoded(media.png(), limit=96 * 64).shape == (64, 96, 3)
     with pytest.raises(PermanentError, match="the limit is 6,143"):
         decoded(media.png(), limit=96 * 64 - 1)
+
+
+def test_the_limit_holds_above_pillows_own(
+    media: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1_000)
+    assert decoded(media.png(), limit=96 * 64).shape == (64, 96, 3)
+    with pytest.raises(PermanentError, match="900,000,000 pixels, the limit is 6,144"):
+        decoded(media.bomb_png(), limit=96 * 64)
