@@ -1,4 +1,4 @@
-"""Item vectors in Qdrant: one store, always through qdrant-client, and the embedded server.
+"""Item vectors in Qdrant: one store, a client of Qdrant's REST API, and the embedded server.
 
 The store's names are imported when they are first asked for, so that the server's processes
 start without loading the client they do not use.

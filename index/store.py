@@ -1,7 +1,8 @@
 """The item store: item vectors in Qdrant, embedded or not, through Qdrant's REST API only.
 
-Every write carries its version and is a compare-and-set inside the store, so writers may
-repeat, race and arrive in any order: the newest version stands.
+On loopback upsert and query go over plain connections (decision 0010), the rest through
+qdrant-client. Every write carries its version and is a compare-and-set inside the store, so
+writers may repeat, race and arrive in any order: the newest version stands.
 """
 
 from __future__ import annotations
