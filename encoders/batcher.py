@@ -15,6 +15,8 @@ from concurrent.futures import Future, InvalidStateError
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from structlog.contextvars import get_contextvars
+
 from domain.errors import FirstlightError, PermanentError, RetryableError
 from domain.log import logger
 from domain.vectors import Matrix, Vector
@@ -46,12 +48,16 @@ class Piece:
 
 
 class Job:
-    """The pieces of one input; `future` holds their vectors, [pieces, dim], in order."""
+    """The pieces of one input; `future` holds their vectors, [pieces, dim], in order.
 
-    __slots__ = ("future", "left", "pieces", "vectors")
+    `context` is what the thread that made it has bound for its log lines.
+    """
+
+    __slots__ = ("context", "future", "left", "pieces", "vectors")
 
     def __init__(self, pieces: Sequence[Piece]) -> None:
         self.pieces = pieces
+        self.context = get_contextvars()
         self.vectors: list[Vector | None] = [None] * len(pieces)
         self.left = len(pieces)
         self.future: Future[list[Vector]] = Future()
@@ -221,7 +227,9 @@ class Batcher:
                 vectors = self.core([one.piece.payload for one in part])
             except Exception as error:
                 if len(part) > 1:
-                    log.warning("batch split", encoder=self.name, size=len(part), reason=str(error))
+                    log.bind(**_context(part)).warning(
+                        "batch split", encoder=self.name, size=len(part), reason=str(error)
+                    )
                     half = len(part) // 2
                     todo += [part[half:], part[:half]]
                 else:
@@ -235,6 +243,15 @@ class Batcher:
         for one in self._waiting:
             one.job.fail(error)
         self._waiting, self._cost = [], 0
+
+
+def _context(batch: Sequence[Waiting]) -> dict[str, Any]:
+    """What a log line about a batch carries of its submitters' lines."""
+    contexts: list[dict[str, Any]] = []
+    for one in batch:
+        if one.job.context not in contexts:
+            contexts.append(one.job.context)
+    return contexts[0] if len(contexts) == 1 else {"inputs_of": contexts}
 
 
 def _failure(name: str, error: Exception) -> FirstlightError:

@@ -90,7 +90,11 @@ def publish(
             if isinstance(event, BadEvent):
                 reasons = [f"{problem.field}: {problem.message}" for problem in event.problems]
                 log.error(
-                    "event_rejected", event_id=event.event_id, position=position, reasons=reasons
+                    "event_rejected",
+                    **_item_of(raws[position]),
+                    event_id=event.event_id,
+                    position=position,
+                    reasons=reasons,
                 )
         if good:
             as_bulk = True if bulk is None and len(raws) > limits.request_events else bulk
@@ -102,6 +106,20 @@ def publish(
 def _with_id(raw: Any, event_id: str) -> Any:
     """An event without an id gets the same one whenever its message is delivered again."""
     return {"id": event_id, **raw} if isinstance(raw, dict) else raw
+
+
+def _item_of(raw: Any) -> dict[str, object]:
+    """The item, and its version, that an event which may be all wrong speaks of, for the log."""
+    data = raw.get("data") if isinstance(raw, dict) else None
+    if not isinstance(data, dict):
+        return {}
+    if raw.get("type") == "interaction":
+        told = {"item": data.get("item")}
+    elif str(raw.get("type")).startswith("item."):
+        told = {"item": data.get("id"), "version": data.get("version")}
+    else:
+        return {}
+    return {name: one for name, one in told.items() if isinstance(one, (str, int))}
 
 
 @shared_task(name="firstlight.reconcile")

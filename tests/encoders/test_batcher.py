@@ -8,6 +8,8 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from structlog.contextvars import bound_contextvars
+from structlog.testing import capture_logs
 
 from domain.errors import FirstlightError, PermanentError, RetryableError
 from encoders.batcher import Batcher, Job, Piece
@@ -149,6 +151,32 @@ def test_out_of_memory_splits_the_batch_until_it_fits(device: Lanes) -> None:
     assert [job.future.result(5)[0][0] for job in jobs] == list(range(1, 9))
     assert max(sizes) == 8
     assert sizes.count(2) == 4
+
+
+def test_a_batch_that_is_split_is_logged_with_the_items_whose_inputs_it_held(
+    device: Lanes,
+) -> None:
+    def core(payloads: list[Any]) -> Any:
+        if len(payloads) > 1:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return np.array([[float(one)] for one in payloads], dtype=np.float32)
+
+    model = Model()
+    queue = batcher(device, lambda p: core(p) if len(model.batches) else model(p), budget=1000)
+    held(device, model, queue)
+    jobs = []
+    for item in ("a", "b"):
+        with bound_contextvars(item=item, version=7):
+            jobs += submit(queue, [1, 1])
+    with capture_logs() as lines:
+        model.hold.set()
+        for job in jobs:
+            job.future.result(5)
+    told = [line for line in lines if line["event"] == "batch split"]
+    of = [{"item": "a", "version": 7}, {"item": "b", "version": 7}]
+    assert sorted(told[0]["inputs_of"], key=str) == of
+    assert [line["size"] for line in told] == [4, 2, 2]
+    assert [{"item": line["item"], "version": line["version"]} for line in told[1:]] == of
 
 
 @pytest.mark.parametrize(

@@ -2,11 +2,14 @@
 
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 from celery.exceptions import Reject
+from structlog.testing import capture_logs
 
 from domain.errors import RejectedError
+from domain.limits import Limits
 from domain.settings import LANES, load_settings
 from tests.fixtures.valkey import ROOT
 from workers import process, tasks
@@ -104,3 +107,27 @@ def test_only_lanes_can_be_served() -> None:
         checked_lanes("text,vidoe")
     with pytest.raises(RejectedError):
         checked_lanes(" ,")
+
+
+def test_a_rejected_event_is_logged_with_the_item_and_version_it_speaks_of(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    held = SimpleNamespace(settings=SimpleNamespace(limits=Limits()))
+    monkeypatch.setattr(tasks, "runtime", lambda: held)
+    events = [
+        {"type": "item.created", "data": {"id": "a", "version": 3, "title": ""}},
+        {"type": "interaction", "data": {"item": "b"}},
+        {"type": "item.updated", "data": {"id": ["no"]}},
+        {"type": "user.updated", "data": {"id": "u", "colour": "red"}},
+        "no event",
+    ]
+    with capture_logs() as lines:
+        tasks.publish(events)
+    assert [line["event"] for line in lines] == ["event_rejected"] * 5
+    assert [(line.get("item"), line.get("version")) for line in lines] == [
+        ("a", 3),
+        ("b", None),
+        (None, None),
+        (None, None),
+        (None, None),
+    ]
