@@ -10,6 +10,7 @@ from ipaddress import ip_address
 from fastapi import Depends, Request
 from pydantic import SecretStr
 
+from api.parameters import known_parameters
 from api.problems import ProblemError
 from domain.errors import RejectedError
 from domain.setting_groups import ApiSettings
@@ -127,5 +128,5 @@ def _unauthorized(request: Request) -> ProblemError:
     )
 
 
-READ = [Depends(may_read)]
-WRITE = [Depends(may_write)]
+READ = [Depends(may_read), Depends(known_parameters)]
+WRITE = [Depends(may_write), Depends(known_parameters)]

@@ -100,6 +100,31 @@ def test_a_version_of_many_digits_is_refused_by_field(service, path, digits):
     assert [one["field"] for one in found["errors"]] == ["version"]
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "field", "remedy"),
+    [
+        ("PUT", "/v1/items/pq?version=7", "version", "there are none here"),
+        ("GET", "/v1/items?stat=dead&limit=3", "stat", "use state, limit, after"),
+        ("DELETE", "/v1/users/u?Version=7", "Version", "use version"),
+        ("GET", "/v1/status?full=", "full", "there are none here"),
+        ("POST", "/v1/recommend?limit=3", "limit", "there are none here"),
+        ("POST", "/v1/events?dry=1", "dry", "there are none here"),
+    ],
+)
+def test_a_query_parameter_that_the_route_does_not_know_is_refused(
+    service, method, path, field, remedy
+):
+    answer = service.client.request(method, path, json={} if method != "GET" else None)
+    (error,) = problem_of(answer, 422)["errors"]
+    assert error["field"] == field
+    assert remedy in error["remedy"]
+
+
+@pytest.mark.parametrize("path", ["/", "/docs", "/openapi.json", "/healthz", "/metrics"])
+def test_pages_and_probes_take_any_query(service, path):
+    assert service.client.get(f"{path}?at=now").status_code == 200
+
+
 def test_a_fault_of_the_service_says_what_to_do_with_it(service, monkeypatch):
     def fail(item_id):
         raise ZeroDivisionError
