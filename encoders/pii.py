@@ -21,7 +21,7 @@ REGIONS = ("US", "GB", "DE", "FR", "ES", "IT", "IN", "CN", "JP", "BR", "AU")
 """Countries whose national notation is known; international notation is found from anywhere."""
 
 _EMAIL = re.compile(r"[^\s<>()\[\]{}\"',;:|@]{1,64}@[^\s!-,/:-@\[-`{-~]{1,255}")
-"""A domain ends at any ASCII punctuation but dot and hyphen: another may stand behind it."""
+"""A domain ends at any ASCII punctuation but dot and hyphen; another address may follow at once."""
 
 _CARD = re.compile(
     r"(?:(?<=[^\W\d_]\.)|(?<![\d.]))(?<!\d-)"
