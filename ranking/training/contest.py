@@ -4,7 +4,8 @@ Five times a tenth of the items is held out as if it had just arrived, none of t
 penalty or a recipe was chosen on. On each split the ridge and every option learn from the same
 features of the same interactions, and NDCG@20 is compared split by split. An option is taken if its
 mean gain over the ridge is above 0 and above two standard errors of the paired differences; of
-several, the one with the largest gain.
+several, the one with the largest gain. Where splits are so small that chance would decide, none is
+tried.
 """
 
 from __future__ import annotations
@@ -37,6 +38,10 @@ CHOSEN_ON = 1
 
 STANDARD_ERRORS = 2.0
 """By so many the mean gain has to be above 0."""
+
+LEAST_CANDIDATES = 20
+LEAST_ASKED = 50
+"""A split with fewer items, or fewer users who took one of them, does not tell options apart."""
 
 RIDGE = "ridge"
 
@@ -159,9 +164,8 @@ def compete(
         setting: of the ridge, as `choose` found it with the same seed.
     """
     sample = data.sampled(SELECTION_INTERACTIONS, seed)
-    splits = cold_splits(sample, first=0, count=FOLDS + SEEDS, seed=seed)
-    if not names or len(parts := list(splits)) < FOLDS + SEEDS:
-        few = "too few items that somebody took"
+    parts = list(cold_splits(sample, first=0, count=FOLDS + SEEDS, seed=seed)) if names else []
+    if few := _too_few(parts):
         return Contest(attempts=[Attempt(name, reason=few) for name in names])
     recipe = replace(setting.recipe, k0=data.k0)
     attempts: dict[str, Attempt] = {}
@@ -192,4 +196,18 @@ def compete(
             else one
             for name, one in attempts.items()
         ],
+    )
+
+
+def _too_few(splits: Sequence[ColdSplit]) -> str:
+    """Why chance would decide on these splits; empty where it would not."""
+    if len(splits) < FOLDS + SEEDS:
+        return "too few items that somebody took"
+    items = min(len(one.candidates) for one in splits)
+    users = min(len(one.rows) for one in splits)
+    if items >= LEAST_CANDIDATES and users >= LEAST_ASKED:
+        return ""
+    return (
+        f"{items} items held out and {users} users who took one, chance decides below"
+        f" {LEAST_CANDIDATES} and {LEAST_ASKED}"
     )

@@ -21,7 +21,7 @@ from workers.training import train
 if TYPE_CHECKING:
     from tests.fixtures.shop import Shop
 
-ITEMS = [f"i{number:03}" for number in range(200)]
+ITEMS = [f"i{number:03}" for number in range(240)]
 USERS = 300
 TASTE, NOISE = 8, 24
 

@@ -53,8 +53,23 @@ def test_it_says_what_serves_and_what_was_left_out(file: Path) -> None:
     assert "serves: learned anew; 90 interactions of 12 users" in " ".join(shown.output.split())
     assert "1 unknown items" in shown.output
     which = told["report"]["projection"]["options"]["told"]
-    assert "serves; NDCG@20 on 5 times a tenth of the items: ridge" in which
+    assert which.startswith("ridge serves; infonce not tried: 4 items held out and")
     assert f"A: {which}" in " ".join(shown.output.split())
+
+
+def test_it_says_by_what_the_options_lost_or_won(file: Path, shop: Shop) -> None:
+    ids = [f"j{number:03}" for number in range(220)]
+    shop.publish(*ids)
+    pairs = itertools.product(range(100), range(0, 220, 18))
+    lines = [f"u{user},{ids[(7 * user + item) % 220]}" for user, item in pairs]
+    file.write_text("\n".join(["user,item", *lines]))
+    shown = CliRunner().invoke(app, ["train", "--from-files", str(file)])
+    assert shown.exit_code == 0, shown.output
+    assert re.search(
+        r"A: \S+ serves; NDCG@20 on 5 times a tenth of the items: ridge \d\.\d{4};"
+        r" infonce \d\.\d{4} \([+-].+\); ease-distillation \d\.\d{4} \(",
+        " ".join(shown.output.split()),
+    )
 
 
 def test_an_a_that_was_trained_before_may_be_the_prior(file: Path) -> None:
