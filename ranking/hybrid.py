@@ -189,7 +189,8 @@ class Hybrid:
 
         Args:
             ids: of the history's items, each once.
-            ranks: [n, dim], their rank vectors as they are stored now.
+            ranks: [n, dim], their rank vectors as they are stored now; ease, whose x_j are not in
+                them, takes what was trained, and items that came since count for nothing.
             weights: [n] > 0.
 
         Returns:

@@ -144,6 +144,26 @@ def test_a_cold_item_gets_factors_from_those_who_took_it(filled: Shop) -> None:
     np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-5)
 
 
+def test_an_item_taken_only_by_people_without_trained_items_stays_at_content_alone(
+    filled: Shop,
+) -> None:
+    train(filled)
+    refresher = Refresher.of(filled.held)
+    refresher.all()
+    before = stored(filled)
+    first, second = [one for one in before if not before[one].gate][:2]
+    warm = next(one for one in before if before[one].gate)
+    took(filled, ("a", first), ("b", first), ("a", second))
+    refresher.round()
+    assert (stored(filled)[first].gate, stored(filled)[second].gate) == (0.0, 0.0)
+    took(filled, ("c", warm), ("c", first))
+    refresher.round()
+    assert stored(filled)[first].gate > 0
+    took(filled, ("b", second))  # who took what was folded in since, and nothing of the training
+    refresher.round()
+    assert stored(filled)[second].gate == 0.0
+
+
 def test_a_new_version_of_an_item_keeps_its_collaborative_part(filled: Shop) -> None:
     train(filled)
     Refresher.of(filled.held).all()
