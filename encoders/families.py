@@ -18,9 +18,9 @@ AUDIO = ("wav2vec2", "whisper")
 # Versions of preprocessing and pooling: part of the fingerprint. Change one together with any
 # code that changes the vectors of its encoder.
 _VERSIONS = {
-    "text": "text-1",
-    "text_query": "text-1",
-    "user": "text-1",
+    "text": "text-2",
+    "text_query": "text-2",
+    "user": "text-2",
     "image": "image-1",
     "image_text": "words-2",
     "audio": "audio-2",

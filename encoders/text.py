@@ -21,8 +21,9 @@ TOKEN_BUDGET = {"cpu": 1024, "cuda": 65_536, "mps": 8192}
 """Tokens of one batch in float32, padding included; twice as many in half precision. On a
 processor small batches of like length win (docs/decisions/0011-lanes.md)."""
 
-MAX_CHUNKS = 32
-"""Chunks of one text that are read, spread evenly over it; the rest of a longer text is not."""
+MAX_CHUNKS = 128
+"""Chunks of one text that are read, spread evenly over it; the rest of a longer text is not. With
+a window of 256 tokens they hold 32,000; an English description of 100,000 characters has 25,000."""
 
 DEFAULT_WINDOW = 8192
 """Tokens of a model that names no window of its own, and the most of one that names more."""

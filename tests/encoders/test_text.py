@@ -8,9 +8,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from domain.errors import PermanentError
+from domain.limits import DEFAULT_LIMITS
 from encoders import Encoders, ModelSpec, Pack
 from encoders.sources import locate
-from encoders.text import MAX_CHUNKS, TextStages
+from encoders.text import MAX_CHUNKS, TextStages, Tokens
 from encoders.tiny import WINDOW
 
 TEXTS = ["a film about jazz", "Ein Mann geht", "x", "longer words " * 20, "电影", "نص من اليمين"]
@@ -96,6 +97,20 @@ def test_every_chunk_carries_the_prefix(tiny_models_pack: Pack) -> None:
     assert len(pieces) > 1
     assert all(piece.payload[: len(prefix)].tolist() == prefix for piece in pieces)
     assert sum(piece.weight for piece in pieces) == 500
+
+
+def test_a_description_as_long_as_the_limits_allow_is_read_wholly(
+    tiny_models_pack: Pack,
+) -> None:
+    from transformers import AutoTokenizer
+
+    tokens = Tokens(AutoTokenizer.from_pretrained(tiny_models_pack.text.source), window=256)
+    prefix = tokens.ids(["p: "])[0]
+    body = list(range(DEFAULT_LIMITS.description_chars // 4))
+    pieces = tokens.chunks(prefix + body, len(prefix), prefix)
+    lead, tail = len(tokens.lead) + len(prefix), len(tokens.tail)
+    assert max(piece.cost for piece in pieces) <= 256
+    assert np.concatenate([piece.payload[lead:-tail] for piece in pieces]).tolist() == body
 
 
 def test_a_text_of_a_megabyte_is_read_in_chunks_spread_over_it(tiny_encoders: Encoders) -> None:
