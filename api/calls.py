@@ -6,6 +6,8 @@ and send it; nothing here does I/O.
 
 from __future__ import annotations
 
+import json
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
@@ -75,21 +77,84 @@ def _error(status: int, content: bytes) -> RejectedError | RetryableError:
     return kind(message, field=field_name, remedy=remedy)
 
 
-def _json(value: Any) -> bytes:
-    return orjson.dumps(value, option=orjson.OPT_UTC_Z)
+def _json(value: Any, field_name: str = "") -> bytes:
+    """JSON in which NaN and lone surrogates are kept, for the API to refuse by their field.
+
+    Raises:
+        RejectedError: a value that JSON has no form for.
+    """
+    try:
+        body = orjson.dumps(value, option=orjson.OPT_UTC_Z)
+        # orjson writes NaN as null, as if nothing had been given.
+        if b"null" not in body or not _has_unwritten(value):
+            return body
+    except TypeError:
+        pass  # the slower encoder takes more, or it is told below which field it is
+    try:
+        return json.dumps(_plain(value, field_name)).encode()
+    except (RecursionError, ValueError) as error:
+        raise RejectedError(
+            f"cannot be written as JSON: {error}", field=field_name, remedy="send flat objects"
+        ) from None
+
+
+def _has_unwritten(value: Any) -> bool:
+    if isinstance(value, Mapping):
+        return any(map(_has_unwritten, value.values()))
+    if isinstance(value, list | tuple):
+        return any(map(_has_unwritten, value))
+    return isinstance(value, float) and not math.isfinite(value)
+
+
+def _plain(value: Any, field_name: str) -> Any:
+    """A value as `json.dumps` takes it. Raises RejectedError naming the field it does not."""
+    if isinstance(value, Mapping):
+        for key in value:
+            if not isinstance(key, str):
+                raise RejectedError(f"{key!r} is no name", field=field_name, remedy="name by text")
+        return {key: _plain(one, f"{field_name}.{key}".lstrip(".")) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(one, f"{field_name}.{n}".lstrip(".")) for n, one in enumerate(value)]
+    if value is None or isinstance(value, str | int | float):
+        return value
+    try:
+        return orjson.loads(orjson.dumps(value, option=orjson.OPT_UTC_Z))
+    except TypeError:
+        raise RejectedError(
+            f"a {type(value).__name__} has no form in JSON",
+            field=field_name,
+            remedy="give text, a number, true or false, a time, a list or an object",
+        ) from None
 
 
 def _given(**values: Any) -> bytes:
     return _json({name: value for name, value in values.items() if value is not None})
 
 
-def _path(*parts: str) -> str:
-    return "/v1/" + "/".join(quote(part, safe="") for part in parts)
+def _path(kind: str, subject: str) -> str:
+    return f"/v1/{kind}/{quote(_encodable(subject, 'id'), safe='')}"
+
+
+def _encodable(text: str, field_name: str) -> str:
+    """Text that can stand in a URL. Raises RejectedError where it cannot."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise RejectedError(
+            f"{text!r} holds a lone surrogate", field=field_name, remedy="send valid Unicode"
+        ) from None
+    return text
+
+
+def _id_of(body: Mapping[str, Any]) -> str:
+    if "id" not in body:
+        raise RejectedError("missing", field="id", remedy='name it, such as {"id": "owl-guide"}')
+    return str(body["id"])
 
 
 def publish(events: Sequence[Mapping[str, Any]]) -> Call[EventsAnswer]:
     """POST /v1/events with up to 1,000 events, each answered for itself."""
-    return Call("POST", "/v1/events", EventsAnswer, _json(list(events)))
+    return Call("POST", "/v1/events", EventsAnswer, _json(list(events), "events"))
 
 
 def publish_in_batches(
@@ -102,7 +167,7 @@ def publish_in_batches(
 
 def put_item(item: Mapping[str, Any]) -> Call[Receipt]:
     """Publish one item; without a version it gets the next one. PUT /v1/items/{id}."""
-    return Call("PUT", _path("items", str(item["id"])), Receipt, _json(item))
+    return Call("PUT", _path("items", _id_of(item)), Receipt, _json(item))
 
 
 def item(item_id: str) -> Call[ItemAnswer]:
@@ -123,7 +188,7 @@ def items(
     if state is not None:
         params["state"] = state
     if after is not None:
-        params["after"] = after
+        params["after"] = _encodable(after, "after")
     return Call("GET", "/v1/items", ItemsAnswer, params=params)
 
 
@@ -136,7 +201,7 @@ def upload(content: bytes) -> Call[UploadAnswer]:
 
 def put_user(user: Mapping[str, Any]) -> Call[Receipt]:
     """Publish one user's profile. PUT /v1/users/{id}."""
-    return Call("PUT", _path("users", str(user["id"])), Receipt, _json(user))
+    return Call("PUT", _path("users", _id_of(user)), Receipt, _json(user))
 
 
 def user(user_id: str) -> Call[UserAnswer]:
@@ -154,7 +219,7 @@ def interactions(bodies: Sequence[Mapping[str, Any]]) -> Call[EventsAnswer]:
 
     POST /v1/interactions.
     """
-    return Call("POST", "/v1/interactions", EventsAnswer, _json(list(bodies)))
+    return Call("POST", "/v1/interactions", EventsAnswer, _json(list(bodies), "interactions"))
 
 
 def recommend(
