@@ -83,10 +83,17 @@ def read_lines(path: Path) -> Iterator[Line]:
 def _line(number: int, raw: bytes) -> Line:
     try:
         event = orjson.loads(raw)
-    except orjson.JSONDecodeError as error:
-        return Line(number, problem=f"not JSON: {error}")
+    except orjson.JSONDecodeError:
+        from api.problems import ProblemError
+        from api.wire import decode
+
+        try:
+            event = decode(raw)  # NaN and lone surrogates: the API says in which field
+        except ProblemError as problem:
+            said = problem.errors[0]
+            return Line(number, problem=f"not JSON: {said['message']}; {said['remedy']}")
     if not isinstance(event, dict):
-        return Line(number, problem="not a JSON object")
+        return Line(number, problem="not a JSON object; write one item or event per line")
     if "type" not in event and "id" in event:
         event = {"type": "item.created", "data": event}
     return Line(number, event)
@@ -116,6 +123,8 @@ def upload_media(api: FirstlightClient, folder: Path, line: Line) -> Line:
                 found.append(api.upload((folder / reference).read_bytes()).reference)
             except OSError as error:
                 failures.append(f"data.media.{kind}: {reference}: {error.strerror}")
+            except ValueError:
+                failures.append(f"data.media.{kind}: {reference!r}: no path of a file")
             except RejectedError as error:
                 failures.append(f"data.media.{kind}: {reference}: {error}")
         replaced[kind] = found

@@ -109,3 +109,24 @@ def test_a_medium_that_cannot_be_uploaded_is_left_out_of_its_item(
     item = service.client.get("/v1/items/a").json()["item"]
     assert len(item["media"]["images"]) == 1
     assert service.client.get("/v1/items/b").json()["item"]["media"]["images"] == []
+
+
+def test_a_line_that_json_has_no_form_for_is_refused_by_its_field(
+    service: Service, tmp_path: Path
+) -> None:
+    summary = published(
+        Direct(service, ("good",)),
+        tmp_path,
+        '{"id": "good", "version": 1, "title": "good", "media": {"images": ["\\ud800"]}}',
+        '{"id": "a", "title": "x", "attributes": {"price": NaN}}',
+        '{"id": "b", "title": "\\ud800"}',
+        "{broken",
+        "[]",
+    )
+    assert (summary.accepted, summary.indexed, summary.rejected) == (1, 1, 4)
+    said = "\n".join(summary.problems)
+    for part in ("line 2: data.attributes.price", "line 3: data.title", "line 4: not JSON: "):
+        assert part in said
+    assert "line 1: data.media.images: '\\ud800': no path" in said
+    assert "line 5: not a JSON object; write" in said
+    assert all("; " in problem for problem in summary.problems)
