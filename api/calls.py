@@ -175,9 +175,13 @@ def item(item_id: str) -> Call[ItemAnswer]:
     return Call("GET", _path("items", item_id), ItemAnswer)
 
 
-def delete_item(item_id: str) -> Call[Receipt]:
+def _up_to(version: int | str | None) -> dict[str, str]:
+    return {} if version is None else {"version": _encodable(str(version), "version")}
+
+
+def delete_item(item_id: str, *, version: int | str | None = None) -> Call[Receipt]:
     """Delete an item; it comes back only with a newer version. DELETE /v1/items/{id}."""
-    return Call("DELETE", _path("items", item_id), Receipt)
+    return Call("DELETE", _path("items", item_id), Receipt, params=_up_to(version))
 
 
 def items(
@@ -209,9 +213,9 @@ def user(user_id: str) -> Call[UserAnswer]:
     return Call("GET", _path("users", user_id), UserAnswer)
 
 
-def delete_user(user_id: str) -> Call[ForgetReceipt]:
+def delete_user(user_id: str, *, version: int | str | None = None) -> Call[ForgetReceipt]:
     """Forget a user; `removed` tells what there was. DELETE /v1/users/{id}."""
-    return Call("DELETE", _path("users", user_id), ForgetReceipt)
+    return Call("DELETE", _path("users", user_id), ForgetReceipt, params=_up_to(version))
 
 
 def interactions(bodies: Sequence[Mapping[str, Any]]) -> Call[EventsAnswer]:
@@ -302,9 +306,10 @@ def similar(
     within: Target = "all",
     filters: Mapping[str, Any] | None = None,
     limit: int = 10,
+    exact: bool | None = None,
 ) -> Call[RankedAnswer]:
     """Items like one item, in one modality or all of them fused. POST /v1/similar."""
-    body = _given(item=item, within=within, filters=filters, limit=limit)
+    body = _given(item=item, within=within, filters=filters, limit=limit, exact=exact)
     return Call("POST", "/v1/similar", RankedAnswer, body)
 
 
@@ -316,10 +321,12 @@ def search(
     within: Target = "all",
     filters: Mapping[str, Any] | None = None,
     limit: int = 10,
+    exact: bool | None = None,
 ) -> Call[RankedAnswer]:
     """Items by words, or by a picture or clip given as upload:SHA256 or base64. POST /v1/search."""
-    given = {"text": text, "image": image, "audio": audio, "in": within}
-    return Call("POST", "/v1/search", RankedAnswer, _given(**given, filters=filters, limit=limit))
+    example = {"text": text, "image": image, "audio": audio, "in": within}
+    body = _given(**example, filters=filters, limit=limit, exact=exact)
+    return Call("POST", "/v1/search", RankedAnswer, body)
 
 
 def status() -> Call[StatusAnswer]:

@@ -97,3 +97,19 @@ def test_one_odd_value_changes_nothing_of_the_rest() -> None:
 def test_none_is_still_null() -> None:
     body = calls.put_item({"id": "a", "title": "x", "expires_at": None}).body
     assert body == b'{"id":"a","title":"x","expires_at":null}'
+
+
+def test_a_deletion_reaches_up_to_the_version_it_names(send: Callable[[Call[Any]], Any]) -> None:
+    send(calls.put_item({"id": "gone", "title": "x", "version": 5}))
+    assert send(calls.delete_item("gone", version=4)).status == "stale"
+    assert send(calls.delete_item("gone", version=6)).version == 6
+    send(calls.put_user({"id": "ann", "profile": "x", "version": 5}))
+    assert send(calls.delete_user("ann", version="1970-01-01T00:00:01Z")).version == 1_000_000
+    with pytest.raises(RejectedError, match="version"):
+        send(calls.delete_item("gone", version="new"))
+
+
+def test_similar_and_search_can_be_exact() -> None:
+    for call in (calls.similar("a", exact=True), calls.search(text="a", exact=True)):
+        assert call.body is not None
+        assert json.loads(call.body)["exact"] is True
