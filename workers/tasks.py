@@ -45,6 +45,9 @@ def index_items(pairs: Sequence[tuple[str, int]], alone: bool = False) -> None:
     """
     if process.is_ending():
         raise Reject("this worker is ending", requeue=True)
+    if not _are_pairs(pairs):
+        log.error("message_rejected", reasons=["pairs: not a list of [item id, version]"])
+        return
     if len(pairs) > MOST_PAIRS:
         raise RejectedError(
             f"{len(pairs)} pairs in one message, the limit is {MOST_PAIRS}",
@@ -63,6 +66,16 @@ def index_items(pairs: Sequence[tuple[str, int]], alone: bool = False) -> None:
         log.warning("message_left_to_the_ledger", **named(wanted), reason=str(error))
 
 
+def _are_pairs(pairs: Any) -> bool:
+    return isinstance(pairs, list | tuple) and all(
+        isinstance(pair, list | tuple)
+        and len(pair) == 2
+        and isinstance(pair[0], str)
+        and isinstance(pair[1], int)
+        for pair in pairs
+    )
+
+
 @shared_task(
     name="firstlight.publish",
     bind=True,
@@ -79,6 +92,10 @@ def publish(
     A bad event is logged with its reasons and harms no neighbour. While the ledger does not
     answer the message is kept by the broker and tried again without end.
     """
+    if not isinstance(events, list | tuple | dict):
+        reason = f"events: a {type(events).__name__}; send a list of events, or one event"
+        log.error("event_rejected", reasons=[reason])
+        return
     held = runtime()
     limits = held.settings.limits
     raws = [events] if isinstance(events, dict) else events

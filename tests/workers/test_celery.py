@@ -3,6 +3,8 @@
 import subprocess
 import sys
 from types import SimpleNamespace
+from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from celery.exceptions import Reject
@@ -89,6 +91,31 @@ def test_a_worker_that_is_ending_gives_a_message_back(monkeypatch: pytest.Monkey
 def test_a_message_of_too_many_pairs_is_refused() -> None:
     with pytest.raises(RejectedError, match="65 pairs in one message, the limit is 64"):
         tasks.index_items([(f"item-{n}", 1) for n in range(65)])
+
+
+@pytest.mark.parametrize("events", ["notalist", None, 3])
+def test_what_is_no_list_of_events_is_logged_once(
+    events: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    logged = Mock()
+    monkeypatch.setattr(tasks, "log", logged)
+    tasks.publish(events)
+    (call,) = logged.error.mock_calls
+    assert call.args == ("event_rejected",)
+    (reason,) = call.kwargs["reasons"]
+    assert reason.startswith("events: ")
+    assert "send a list" in reason
+
+
+@pytest.mark.parametrize("pairs", [["garbage"], "garbage", None, [["a", "1"]], [None]])
+def test_what_is_no_list_of_pairs_is_logged_once(
+    pairs: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    logged = Mock()
+    monkeypatch.setattr(tasks, "log", logged)
+    tasks.index_items(pairs)
+    (call,) = logged.error.mock_calls
+    assert call.args == ("message_rejected",)
 
 
 def test_prefork_with_cuda_is_refused() -> None:
