@@ -21,9 +21,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from api.cli.output import client, console, fail, show_ranking
+from api.cli.output import CODE_REJECTED, CODE_UNAVAILABLE, client, console, fail, show_ranking
 from api.cli.publish import Line, publish_lines, show_summary
-from domain.errors import FirstlightError
+from domain.errors import FirstlightError, RetryableError
 
 USERS = (
     "I love clever heist films and con artists.",
@@ -98,7 +98,7 @@ def main() -> int:
                 show_ranking(api.recommend(profile=sentence, limit=5))
     except FirstlightError as error:
         fail(error)
-        return 3
+        return CODE_UNAVAILABLE if isinstance(error, RetryableError) else CODE_REJECTED
     return 0 if summary.clean else 1
 
 
