@@ -20,17 +20,7 @@ NAN = float("nan")
 
 @pytest.fixture
 def send(shared: Service) -> Callable[[Call[Any]], Any]:
-    def sent(call: Call[Any]) -> Any:
-        answer = shared.client.request(
-            call.method,
-            call.path,
-            content=call.body,
-            params=dict(call.params),
-            headers={"Content-Type": call.content_type},
-        )
-        return call.read(answer.status_code, answer.content)
-
-    return sent
+    return shared.send
 
 
 @pytest.mark.parametrize(

@@ -32,14 +32,7 @@ class Direct(FirstlightClient):
             first, *others = self.indexes
             self.indexes = tuple(others)
             self.service.worker.pipeline.run([Pair(first, 1)])
-        answer = self.service.client.request(
-            call.method,
-            call.path,
-            content=call.body,
-            params=dict(call.params),
-            headers={"Content-Type": call.content_type},
-        )
-        return call.read(answer.status_code, answer.content)
+        return self.service.send(call)
 
 
 def published(api: FirstlightClient, folder: Path, *lines: Any, timeout_s: float = 60.0) -> Summary:
