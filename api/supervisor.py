@@ -224,7 +224,8 @@ def _refuse_wrong_setting(plan: Plan, service: Service) -> None:
     for line in _tail(plan, service):
         with suppress(orjson.JSONDecodeError):
             said = orjson.loads(line)
-            if said.get("event") == CANNOT_START and said.get("setting"):
+            known = isinstance(said, dict) and said.get("event") == CANNOT_START
+            if known and said.get("setting"):
                 raise RejectedError(f"the {service.name} cannot start: {said['error']}")
 
 

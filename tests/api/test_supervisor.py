@@ -65,7 +65,7 @@ def test_a_worker_that_ends_over_a_wrong_setting_ends_the_start_with_its_line(
     def ends(line: dict[str, str], of: str) -> None:
         for service in plan.services:
             text = json.dumps(line) if service.name == of else ""
-            plan.log_file(service).write_text(f"usage: {{\n{text}\n")
+            plan.log_file(service).write_text(f"usage: {{\n3\n{text}\n")
         only = [replace(service, ready=_never) for service in plan.services if service.name == of]
         plan.services = only
         wait_ready(plan, timeout_s=0.5, ready=lambda *_: None, restarts=lambda _: 1)
