@@ -13,6 +13,7 @@ from api.candidates import Candidates, candidates
 from api.choice import Choice, Chosen, Wish, choose
 from api.explanation import explained_in_full
 from api.history import History
+from api.mistyped import explain_empty
 from api.newest import Newest, hit_of, is_live
 from api.problems import field_error, invalid_fields
 from api.ranked import NEW, Space, answer_of, result
@@ -127,6 +128,7 @@ class Answers:
         ]
         for told_in_full, explanation in zip(results, explanations or (), strict=False):
             told_in_full["explanation"] = explanation
+        explain_empty(results, notes, self._index, space.collection, ask.filters)
         return answer_of(results, notes, space, started)
 
     # -- what is wished --------------------------------------------------------------------

@@ -12,6 +12,7 @@ from api.bridge import across
 from api.cache import LruCache
 from api.content import nearest_by_content
 from api.examples import Example, Examples
+from api.mistyped import explain_empty
 from api.models import Models
 from api.problems import ProblemError
 from api.ranked import NOTHING_INDEXED, Space, answer_of, explained, within
@@ -90,7 +91,7 @@ class Explorer:
             results = self._ranked(space, query, ask, [ask.item])
         else:
             results = self._within(space, ask.within, vector, ask, [ask.item])
-        return answer_of(results, [], space, started)
+        return self._answer(results, space, ask, started, [])
 
     def search(self, ask: SearchRequest, example: Example | None = None) -> dict[str, Any]:
         """Items by words, a picture or a sound.
@@ -124,6 +125,17 @@ class Explorer:
             results = self._by_vector(space, example.modality, vector, ask, notes)
         else:
             results = self._by_words(space, ask.text or "", ask, notes)
+        return self._answer(results, space, ask, started, notes)
+
+    def _answer(
+        self,
+        results: list[dict[str, Any]],
+        space: Space,
+        ask: SimilarRequest | SearchRequest,
+        started: float,
+        notes: list[str],
+    ) -> dict[str, Any]:
+        explain_empty(results, notes, self._index, space.collection, ask.filters)
         return answer_of(results, notes, space, started)
 
     def _by_words(
