@@ -15,6 +15,7 @@ from api.state import open_parts
 from domain.errors import FirstlightError, RejectedError
 from domain.log import configure_logging, logger
 from domain.settings import Settings, settings
+from domain.tuning import tune_for_serving
 
 BACKLOG = 2048
 KEEP_ALIVE_S = 30
@@ -36,6 +37,7 @@ def run(chosen: Settings) -> None:
     with listening:
         # Here and not by the app when it starts: uvicorn would bury the reason in a traceback.
         parts = open_parts(chosen)
+        tune_for_serving()
         log.info("api", url=chosen.api_url, keys=said)
         uvicorn.Server(_config(create_app(chosen, parts))).run(sockets=[listening])
 

@@ -10,6 +10,7 @@ from benchmarks.corpus import Sample, corpus
 from benchmarks.report import Figure
 from benchmarks.system import environment, running, wait_indexed
 from domain.items import Item, Media
+from domain.tuning import tune_for_serving
 from encoders import Encoders, ItemInputs, render_item
 
 BATCH = 64
@@ -81,6 +82,7 @@ def _measure(*, pictures: bool) -> Figure:
     runs = [run for run in runs if len(run) == count]
     warm, counted = runs[0], runs[1 : RUNS + 1]
     rates = []
+    tune_for_serving()  # the bare loop gets what a worker's process gets
     with environment(
         FIRSTLIGHT_FETCH_LOCAL_DIRS=f'["{data.folder}"]', FIRSTLIGHT_ENCODER_CACHE_BYTES="0"
     ) as bare_settings:

@@ -10,6 +10,7 @@ import numpy as np
 
 from domain.errors import FirstlightError, RejectedError
 from domain.log import logger
+from domain.tuning import on_all_cores
 from domain.vectors import Matrix, Vector
 from encoders import Fusion
 from ranking import Moments, named, prior
@@ -46,6 +47,7 @@ class Fit:
     settled: Settled | None
 
 
+@on_all_cores()
 def fit_fusion(held: Runtime, dispatch: Dispatch, *, only_first: bool = False) -> Fit | None:
     """Fit the fusion from the raw vectors of the served collection and move everything to it.
 

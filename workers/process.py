@@ -15,6 +15,7 @@ from prometheus_client import start_http_server
 from domain.errors import FirstlightError, RejectedError, RetryableError
 from domain.log import CANNOT_START, logger
 from domain.settings import LANES, Settings, settings
+from domain.tuning import tune_for_serving
 from workers import runtime
 from workers.queues import QUEUES
 
@@ -68,6 +69,7 @@ class Models(bootsteps.StartStopStep):
             if "prefork" in pool:
                 return
             held = runtime.runtime(queues)
+            tune_for_serving()
         except FirstlightError as error:
             wrong = isinstance(error, RejectedError)
             log.critical(CANNOT_START, error=str(error), setting=error.field if wrong else "")

@@ -19,6 +19,7 @@ import numpy as np
 from catalog import Catalog
 from domain.errors import RejectedError
 from domain.log import logger
+from domain.tuning import on_all_cores
 from domain.vectors import RANK, Matrix
 from ranking import Hybrid, Moments, named, projection
 from ranking.training import (
@@ -86,6 +87,7 @@ class Trained:
     report: dict[str, Any] = field(default_factory=dict)
 
 
+@on_all_cores()
 def train(
     held: Runtime,
     *,
