@@ -72,9 +72,27 @@ class Plan:
     workers: int = 1
     flower: bool = False
     services: list[Service] = field(init=False)
+    _begun: dict[str, int] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         self.services = list(_services(self.settings, self.workers, self.flower))
+        self.begin()
+
+    def begin(self) -> None:
+        """From here on `said` is of this start, and not of an earlier one in the same folder."""
+        logs = {service.name: self.log_file(service) for service in self.services}
+        self._begun = {name: log.stat().st_size for name, log in logs.items() if log.exists()}
+
+    def said(self, service: Service) -> list[str]:
+        """The last lines that a service has left in its log since `begin`."""
+        log = self.log_file(service)
+        if not log.exists():
+            return []
+        lines = log.read_bytes()
+        begun = self._begun.get(service.name, 0)
+        if len(lines) >= begun:  # or it was rotated since
+            lines = lines[begun:]
+        return lines.decode(errors="replace").splitlines()[-LOG_LINES:]
 
     def check(self) -> None:
         """What would end one part again and again ends the start at once.
@@ -221,7 +239,7 @@ def _refuse_wrong_setting(plan: Plan, service: Service) -> None:
     Raises:
         RejectedError: with the line that it left in its log.
     """
-    for line in _tail(plan, service):
+    for line in plan.said(service):
         with suppress(orjson.JSONDecodeError):
             said = orjson.loads(line)
             known = isinstance(said, dict) and said.get("event") == CANNOT_START
@@ -229,14 +247,8 @@ def _refuse_wrong_setting(plan: Plan, service: Service) -> None:
                 raise RejectedError(f"the {service.name} cannot start: {said['error']}")
 
 
-def _tail(plan: Plan, service: Service) -> list[str]:
-    log = plan.log_file(service)
-    lines = log.read_text(errors="replace").splitlines() if log.exists() else []
-    return lines[-LOG_LINES:]
-
-
 def _not_ready(plan: Plan, service: Service, what: str) -> RetryableError:
-    tail = "\n".join(line[:LOG_LINE_CHARS] for line in _tail(plan, service))
+    tail = "\n".join(line[:LOG_LINE_CHARS] for line in plan.said(service))
     log = plan.log_file(service)
     return RetryableError(f"the {service.name} {what}", remedy=f"its log, {log}, ends:\n{tail}")
 

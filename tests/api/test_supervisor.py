@@ -74,6 +74,10 @@ def test_a_worker_that_ends_over_a_wrong_setting_ends_the_start_with_its_line(
         ends({**said, "setting": ""}, "worker")
     with pytest.raises(RejectedError, match="the worker cannot start: FIRSTLIGHT_X: is 2; set it"):
         ends({**said, "setting": "FIRSTLIGHT_X"}, "worker")
+    plan.begin()
+    with pytest.raises(RetryableError, match="the worker not ready after") as refused:
+        wait_ready(plan, timeout_s=0.5, ready=lambda *_: None, restarts=lambda _: 1)
+    assert CANNOT_START not in str(refused.value), "what an earlier start said is no matter of this"
 
 
 def _never() -> None:
