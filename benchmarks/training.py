@@ -28,7 +28,7 @@ MAX_S = 5.0
 
 def measure() -> list[Figure]:
     """Seconds at a million over the bound, and how far from linear ten times as many are."""
-    fit_projection(_made(SIZES[0]), {}, setting=Setting())
+    fit_projection(made(SIZES[0]), {}, setting=Setting())
     taken = {size: _seconds(size) for size in SIZES}
     small, middle, large = (taken[size] for size in SIZES)
     data = f"{ITEMS:,} random items of {DIM} dimensions, {PER_USER} interactions a user"
@@ -66,22 +66,22 @@ def measure() -> list[Figure]:
 
 
 def _seconds(size: int) -> float:
-    data = _made(size)
+    data = made(size)
     started = time.perf_counter()
     fit_projection(data, {}, setting=Setting())
     return time.perf_counter() - started
 
 
-def _made(size: int) -> TrainingData:
+def made(size: int, items: int = ITEMS) -> TrainingData:
     """Users who each take items by lot, popular ones more often."""
     rng = np.random.default_rng(size)
     users = size // PER_USER
-    content = rng.standard_normal((ITEMS, DIM)).astype(np.float32)
+    content = rng.standard_normal((items, DIM)).astype(np.float32)
     content /= np.linalg.norm(content, axis=1, keepdims=True)
-    taken = (ITEMS * rng.random(size) ** 2).astype(np.int64)
+    taken = (items * rng.random(size) ** 2).astype(np.int64)
     rows = np.repeat(np.arange(users), PER_USER)
     interactions = csr_matrix(
-        (np.ones(size, dtype=np.float32), (rows, taken)), shape=(users, ITEMS), dtype=np.float32
+        (np.ones(size, dtype=np.float32), (rows, taken)), shape=(users, items), dtype=np.float32
     )
     interactions.sum_duplicates()
     interactions.data[:] = 1.0
