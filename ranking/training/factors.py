@@ -218,6 +218,8 @@ def _ease(taken: csr_matrix, rank: int, width: int, recipe: FactorRecipe, seed: 
     )
     counts = np.asarray(seen.sum(axis=0)).ravel()
     few, known = np.flatnonzero(counts < FEW), counts >= FOLD_USERS
+    if known.sum() < LEAST_WARM:
+        known = counts >= FEW
     if known.sum() >= LEAST_WARM:
         together = np.asarray(seen.T @ people)  # [n, F], the sum of p_u over an item's users
         own = np.einsum("ij,ij->i", together, items) / counts

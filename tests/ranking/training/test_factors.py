@@ -55,6 +55,18 @@ def test_fewer_factors_are_the_nearest_to_the_predictions(taken: csr_matrix) -> 
     assert error == pytest.approx(np.sqrt((values[4:] ** 2).sum()), rel=1e-3)
 
 
+def test_where_no_item_is_well_known_the_better_known_say_how_long_factors_are(
+    taken: csr_matrix,
+) -> None:
+    some = csr_matrix(taken[:100])
+    assert np.diff(some.tocsc().indptr).max() < FOLD_USERS
+    found = fit_factors(some, 8, recipes=[FactorRecipe("ease", 30.0)])
+    assert found is not None
+    own = (found.people(some) @ found.items[-1])[some[:, -1].toarray().ravel() > 0].mean()
+    assert own == pytest.approx(found.side.level * np.sqrt(some[:, -1].nnz / FOLD_USERS), rel=1e-3)
+    assert own > 0
+
+
 def test_an_item_with_few_users_is_liked_by_those_like_them(taken: csr_matrix) -> None:
     found = fit_factors(taken, 8, recipes=[FactorRecipe("ease", 30.0)])
     assert found is not None
