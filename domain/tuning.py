@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -15,6 +16,12 @@ M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 
 FROM_HEAP_BYTES = 32 * 2**20
 KEPT_BYTES = 512 * 2**20
+
+_before: dict[str, int] = {}
+"""Threads of "blas" as the environment or the cores had it; empty where nothing was tuned."""
+
+_learning = 0
+_lock = threading.Lock()
 
 
 def tune_for_serving() -> None:
@@ -27,7 +34,9 @@ def tune_for_serving() -> None:
     networks. Up to 512 MB are kept per arena instead. The environment's own MALLOC_... settings
     are left as they are.
     """
-    threadpool_limits(1, "blas")
+    if _before:
+        return
+    _before.update(threadpool_limits(1, "blas").get_original_num_threads())
     if any(name.startswith("MALLOC_") for name in os.environ):
         return
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
@@ -38,6 +47,18 @@ def tune_for_serving() -> None:
 
 @contextmanager
 def on_all_cores() -> Iterator[None]:
-    """Large products, as of a training, take every core while this lasts; a decorator, too."""
-    with threadpool_limits(os.cpu_count() or 1, "blas"):
+    """Large products, as of a training, take the threads they had before `tune_for_serving` while
+    this, or another of its kind in this process, lasts; a decorator, too."""
+    _count(+1)
+    try:
         yield
+    finally:
+        _count(-1)
+
+
+def _count(change: int) -> None:
+    global _learning
+    with _lock:
+        _learning += change
+        if _before:
+            threadpool_limits(_before["blas"] if _learning else 1, "blas")

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 BLAS = """
-import numpy, os, threadpoolctl
+import numpy, threadpoolctl
 from domain.tuning import on_all_cores, tune_for_serving
 
 def threads():
@@ -19,9 +19,19 @@ def threads():
 def learn():
     return threads()
 
+before = threads()
+assert learn() == before, learn()  # a process that does not serve keeps what it was given
+tune_for_serving()
 tune_for_serving()
 assert threads() == {1}, threads()
-assert learn() == {os.cpu_count()}, learn()
+assert learn() == before, learn()
+assert threads() == {1}, threads()
+first, second = on_all_cores(), on_all_cores()
+first.__enter__()
+second.__enter__()
+first.__exit__(None, None, None)
+assert threads() == before, "another one still learns"
+second.__exit__(None, None, None)
 assert threads() == {1}, threads()
 """
 
