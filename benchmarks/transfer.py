@@ -10,7 +10,8 @@ collaborative factors, no gate.
 
 Many films are in both sets. A knows films by content alone and no id goes over, but it has seen how
 well those were liked. So the same is asked with the films of 100k taken out of candidates and
-targets. The sets were collected years apart; whether some person is in both cannot be told.
+targets. A third way begins with whichever a training chooses (`ranking/training/beginning.py`). The
+sets were collected years apart; whether some person is in both cannot be told.
 """
 
 from __future__ import annotations
@@ -44,6 +45,7 @@ from ranking import prior, projection
 from ranking.training import (
     LEAST_INTERACTIONS,
     TrainingData,
+    choose_beginning,
     fit_projection,
     stacked,
     user_layout,
@@ -57,6 +59,7 @@ METRICS = ("recall@20", "ndcg@20")
 FEATURES = ("text", ATTRIBUTES)
 OWN, OTHER = "A0", "A of 100k"
 TRAINED = {OWN: "trained from A0", OTHER: "trained from A of 100k"}
+CHOSEN = "from what is chosen"
 
 Matrices = Mapping[str, Matrix]
 
@@ -212,15 +215,24 @@ def main() -> None:
     for count, (alone, told) in both.explained.items():
         print(f"L from {count} films tells {told:.1%}, without its start {alone:.1%}")
     found: dict[tuple[int, str], list[dict[tuple[int, str, str], float]]] = defaultdict(list)
+    begun: dict[int, list[str]] = defaultdict(list)
+    priors = {name: both.priors[name] for name in (OTHER, OWN)}
     for seed in range(given.seeds):
         trial = Trial(both, seed)
-        for name, first in both.priors.items():
+        for name, first in priors.items():
             found[0, name].append(trial.judge(first))
-            for m in given.known:
-                if m >= LEAST_INTERACTIONS:
-                    fitted = fit_projection(trial.data(m), first)
-                    found[m, TRAINED[name]].append(trial.judge(fitted.matrices))
+        for m in given.known:
+            if m < LEAST_INTERACTIONS:
+                continue
+            data = trial.data(m)
+            for name, first in priors.items():
+                judged = trial.judge(fit_projection(data, first).matrices)
+                found[m, TRAINED[name]].append(judged)
+            begun[m].append(choose_beginning(data, priors).chosen)
+            found[m, CHOSEN].append(found[m, TRAINED[begun[m][-1]]][-1])
         print(f"seed {seed} done", flush=True)
+    for m, names in begun.items():
+        print(f"{m:>8} interactions: begun with {', '.join(names)}")
     for question in next(iter(found.values()))[0]:
         k, candidates, metric = question
         print(f"\n{metric}, {k} films known of a user, among {candidates}")

@@ -43,7 +43,7 @@ from workers.learning import (
 from workers.people import profiles_of
 from workers.refresh import Refresher
 from workers.sums import People, Sums, Watermarks
-from workers.transfer import First, begin_with
+from workers.transfer import First, begin_with, better_of
 from workers.transfer_source import Source
 from workers.weighing import awaits, kept, weighed
 
@@ -153,7 +153,6 @@ class _Whole:
         held, active = self._held, self._active
         begin = source or self._learning.kept.get(active.encoders)
         begun = begin_with(held.settings, held.index, active, begin)
-        first = begun.matrices
         marks = _last_erased(held.catalog)
         ids, content = _items(held, active)
         rows = {item_id: at for at, item_id in enumerate(ids)}
@@ -173,6 +172,10 @@ class _Whole:
         data = TrainingData(
             active.fusion.blocks, content, read.matrix, profiles, settings.profile_weight_k0
         )
+        begun = better_of(begun, active.fusion, data)
+        if "chosen" in begun.report:
+            self._stage("prior")
+        first = begun.matrices
         fitted = fit_projection(data, first, options=settings.learned_options)
         self._stage("projection")
         graph = weighed(held, active, ids, data, first, fitted.setting)

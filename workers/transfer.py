@@ -19,6 +19,7 @@ from encoders import Fusion
 from encoders.attributes import ATTRIBUTES
 from index import ItemIndex, StoredItem
 from ranking import prior, projection
+from ranking.training import TrainingData, choose_beginning
 from ranking.transfer import translated, translation
 from workers.collection import Active
 from workers.transfer_source import FIELD, Source
@@ -76,6 +77,23 @@ def begin_with(
         "blocks": sorted(shared),
     }
     return First(matrices, report)
+
+
+TRANSFERRED, OWN = "transferred", "a0"
+
+
+def better_of(begun: First, fusion: Fusion, data: TrainingData) -> First:
+    """`begun`, or the fusion's own prior where a training is better off with it.
+
+    They are compared where `begun` is another catalogue's A, which has not learned from these
+    interactions, and there are enough users (`ranking/training/beginning.py`). Its report then says
+    which was chosen and what both are worth.
+    """
+    if not begun.serves_alone:
+        return begun
+    priors = {TRANSFERRED: begun.matrices, OWN: prior(fusion).matrices}
+    found = choose_beginning(data, priors)
+    return First(priors[found.chosen], {**begun.report, **found.report()})
 
 
 def _shared(theirs: Fusion, ours: Fusion) -> frozenset[str]:

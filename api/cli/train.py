@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -40,6 +40,9 @@ def train(
 ) -> None:
     """Learn A, the collaborative factors and what the knowledge graph weighs; let them serve.
 
+    Another catalogue's A is begun with only while new users are better off with it than with the
+    fusion's own prior; what both are worth is printed.
+
     Learned options are set beside the closed-form A on items held out as if they had just arrived;
     one serves only where it wins, and by how much is printed.
 
@@ -74,12 +77,8 @@ def _show(done: Trained) -> None:
         f"{done.version} serves: {how}; {done.interactions} interactions of {done.users} users"
         f" with {done.items} items, {done.rewritten} items rewritten"
     )
-    if begun := done.report.get("prior"):
-        console.print(
-            f"begun with {begun['version']}, translated by {begun['items']} items:"
-            f" {begun['explained']:.0%} of its vectors can be told from this catalogue's",
-            markup=False,
-        )
+    if prior := done.report.get("prior"):
+        _show_prior(prior)
     table(None, ("stage", "seconds"), list(done.seconds.items()))
     if options := done.report.get("projection", {}).get("options"):
         console.print(f"A: {options['told']}", markup=False)
@@ -87,6 +86,17 @@ def _show(done: Trained) -> None:
         console.print(f"graph: {graph['told']}", markup=False)
     for reason, number in done.left_out.items():
         console.print(f"{number} {reason.replace('_', ' ')}")
+
+
+def _show_prior(prior: dict[str, Any]) -> None:
+    told = (
+        f"prior: {prior['version']}, translated by {prior['items']} items: {prior['explained']:.0%}"
+        " of its vectors can be told from this catalogue's"
+    )
+    if ndcg := prior.get("ndcg"):
+        worth = ", ".join(f"{name} {value:.4f}" for name, value in ndcg.items())
+        told += f"; NDCG@20 of new users from {worth}: {prior['chosen']} is begun with"
+    console.print(told, markup=False)
 
 
 def register(app: typer.Typer) -> None:

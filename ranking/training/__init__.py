@@ -1,5 +1,6 @@
 """Training: A from additive sums, collaborative factors, and the gate between them."""
 
+from ranking.training.beginning import Beginning, choose_beginning
 from ranking.training.choosing import Setting, choose
 from ranking.training.collaborate import Learned, fit_collaborative
 from ranking.training.data import PROFILE_PARTS, TrainingData
@@ -12,6 +13,7 @@ from ranking.training.users import UserLayout, user_layout, user_rows
 __all__ = [
     "LEAST_INTERACTIONS",
     "PROFILE_PARTS",
+    "Beginning",
     "Fitted",
     "Learned",
     "Recipe",
@@ -22,6 +24,7 @@ __all__ = [
     "TrainingData",
     "UserLayout",
     "choose",
+    "choose_beginning",
     "fit_collaborative",
     "fit_projection",
     "item_gram",

@@ -4,8 +4,9 @@ Five times a tenth of the items is held out as if it had just arrived, none of t
 penalty or a recipe was chosen on. On each split the ridge and every option learn from the same
 features of the same interactions, and NDCG@20 is compared split by split. An option is taken if its
 mean gain over the ridge is above 0 and above two standard errors of the paired differences; of
-several, the one with the largest gain. Where splits are so small that chance would decide, none is
-tried.
+several, the one with the largest gain. One that loses on the first two splits is out and is not
+fitted again: of one whose mean passes, at most one split in five is lost (normal distribution), and
+the first two one time in thirty. Where splits are so small that chance would decide, none is tried.
 """
 
 from __future__ import annotations
@@ -39,6 +40,9 @@ CHOSEN_ON = 1
 STANDARD_ERRORS = 2.0
 """By so many the mean gain has to be above 0."""
 
+LOST = 2
+"""Splits: an option that is no better than the ridge on the first ones, so many, is out."""
+
 LEAST_CANDIDATES = 20
 LEAST_ASKED = 50
 """A split with fewer items, or fewer users who took one of them, does not tell options apart."""
@@ -54,8 +58,8 @@ class Attempt:
         name: of the option.
         recipe: the one that was chosen; None where it was not tried.
         validation: {recipe: NDCG@20} it was chosen by.
-        ndcg: of the option on each split.
-        gains: over the ridge on each split.
+        ndcg: of the option on each split; fewer than SEEDS of one that was out before.
+        gains: over the ridge on each of these.
         reason: why it was not tried.
     """
 
@@ -83,8 +87,17 @@ class Attempt:
         """Whether it may serve."""
         return self.gain > max(0.0, STANDARD_ERRORS * self.error)
 
+    def after(self, ndcg: float, ridge: float) -> Attempt:
+        """With one split more: NDCG@20 of the option and of the ridge on it."""
+        return replace(self, ndcg=[*self.ndcg, ndcg], gains=[*self.gains, ndcg - ridge])
+
+    @property
+    def out(self) -> bool:
+        """Whether it lost so early that the other splits were not asked."""
+        return len(self.gains) == LOST and max(self.gains) <= 0
+
     def report(self) -> dict[str, Any]:
-        """For JSON."""
+        """For JSON; without an interval where the other splits were not asked."""
         if self.recipe is None:
             return {"not_tried": self.reason}
         half = STANDARD_ERRORS * self.error
@@ -94,13 +107,16 @@ class Attempt:
             "ndcg": float(np.mean(self.ndcg)),
             "by_split": list(self.ndcg),
             "gain": self.gain,
-            "interval": [self.gain - half, self.gain + half],
+            "interval": None if self.out else [self.gain - half, self.gain + half],
             "wins": self.wins,
         }
 
     def __str__(self) -> str:
         if self.recipe is None:
             return f"{self.name} not tried: {self.reason}"
+        if self.out:
+            lost = " and ".join(f"{gain:+.4f}" for gain in self.gains)
+            return f"{self.name} out after {LOST} splits ({lost})"
         half = STANDARD_ERRORS * self.error
         return f"{self.name} {np.mean(self.ndcg):.4f} ({self.gain:+.4f} ± {half:.4f})"
 
@@ -180,23 +196,21 @@ def compete(
             continue
         option, scores = choose_recipe(name, parts[:CHOSEN_ON], made, setting.ridge, seed=seed)
         attempts[name] = Attempt(name, option, scores)
-    tried = [one.recipe for one in attempts.values() if one.recipe is not None]
     ridge: list[float] = []
-    found: dict[str, list[float]] = {name_of(one): [] for one in tried}
-    for number, split in enumerate(parts[FOLDS:] if tried else []):
+    for number, split in enumerate(parts[FOLDS:]):
+        running = {
+            name: one.recipe
+            for name, one in attempts.items()
+            if one.recipe is not None and not one.out
+        }
+        if not running:
+            break
         sums = made(split)
         ridge.append(split.judge(sums.solve(setting.ridge, metric_of(data.blocks, setting.ridge))))
+        tried = list(running.values())
         for option, a in fit_options(tried, split.rest, sums, setting.ridge, seed=number):
-            found[name_of(option)].append(split.judge(a))
-    return Contest(
-        ridge,
-        [
-            replace(one, ndcg=found[name], gains=list(np.subtract(found[name], ridge)))
-            if name in found
-            else one
-            for name, one in attempts.items()
-        ],
-    )
+            attempts[name_of(option)] = attempts[name_of(option)].after(split.judge(a), ridge[-1])
+    return Contest(ridge, list(attempts.values()))
 
 
 def _too_few(splits: Sequence[ColdSplit]) -> str:

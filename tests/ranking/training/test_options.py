@@ -15,8 +15,8 @@ from scipy.sparse import csr_matrix
 from domain.vectors import BlockMap
 from ranking.training import Recipe, Ridge, Setting, Statistics, TrainingData, fit_projection
 from ranking.training.choosing import FOLDS
-from ranking.training.cold import cold_splits
-from ranking.training.contest import SEEDS, Attempt, Contest, compete
+from ranking.training.cold import ColdSplit, cold_splits
+from ranking.training.contest import LOST, SEEDS, Attempt, Contest, compete
 from ranking.training.distillation import Distillation, taught
 from ranking.training.factors import item_item
 from ranking.training.infonce import Batch, InfoNce, contrast, fit_infonce
@@ -26,6 +26,7 @@ from ranking.training.options import (
     RECIPES,
     fit_options,
     impossible,
+    name_of,
     sums_of,
 )
 from ranking.training.solve import metric_of
@@ -243,14 +244,63 @@ def test_the_ridge_stays_where_it_has_all_it_needs(seed: int) -> None:
     assert all(one.gains and not one.wins for one in fitted.contest.attempts)
 
 
+def test_what_loses_the_first_two_splits_is_not_asked_on_the_others(
+    data: TrainingData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    judged = {
+        "ridge": iter([0.5] * SEEDS),
+        INFONCE: iter([0.4, 0.5]),
+        DISTILLATION: iter([0.6] * 9),
+    }
+    asked: list[str] = []
+
+    def fitted(options, *_, **__):  # type: ignore[no-untyped-def]
+        for option in options:
+            asked.append(name_of(option))
+            yield option, name_of(option)
+
+    def judge(split: ColdSplit, a: object) -> float:
+        return next(judged[a if isinstance(a, str) else "ridge"])
+
+    monkeypatch.setattr(
+        "ranking.training.contest.choose_recipe", lambda name, *_, **__: (RECIPES[name][0], {})
+    )
+    monkeypatch.setattr("ranking.training.contest.fit_options", fitted)
+    monkeypatch.setattr(ColdSplit, "judge", judge)
+    found = compete(data, PRIOR, Setting(), BOTH)
+    assert asked.count(INFONCE) == LOST
+    assert asked.count(DISTILLATION) == SEEDS
+    lost, won = found.attempts
+    assert lost.out
+    assert not lost.wins
+    assert won.wins
+    assert "infonce out after 2 splits (-0.1000 and +0.0000)" in str(found)
+    report = json.loads(json.dumps(found.report()))
+    assert report[INFONCE]["interval"] is None
+    assert report[INFONCE]["by_split"] == [0.4, 0.5]
+    assert report["chosen"] == DISTILLATION
+
+
+def test_when_all_are_out_no_split_is_asked_for_nothing(
+    data: TrainingData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ColdSplit, "judge", lambda *_: 0.3)  # level with the ridge
+    found = compete(data, PRIOR, Setting(), [DISTILLATION])
+    assert len(found.ridge) == LOST
+    assert found.winner is None
+
+
 def test_the_report_says_what_each_won_by(data: TrainingData) -> None:
     fitted = fit_projection(data, PRIOR, options=BOTH)
     report = json.loads(json.dumps(fitted.report()))["options"]
     ridge = np.array(report["ridge"]["by_split"])
-    assert len(ridge) == SEEDS
     for name in BOTH:
         one = report[name]
-        gains = np.array(one["by_split"]) - ridge
+        gains = np.array(one["by_split"]) - ridge[: len(one["by_split"])]
+        if one["interval"] is None:
+            assert len(gains) == LOST
+            assert gains.max() <= 0.0
+            continue
         assert one["gain"] == pytest.approx(gains.mean())
         half = 2 * gains.std(ddof=1) / math.sqrt(SEEDS)
         assert one["interval"] == pytest.approx([gains.mean() - half, gains.mean() + half])
