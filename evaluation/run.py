@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import time
 import traceback
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -60,93 +60,110 @@ class Evaluator:
         """Every seed, split, subset and method of the plan."""
         runs: list[Run] = []
         facts: list[Mapping[str, Any]] = []
-        self._about_data = dataset_digest(self.dataset)
+        about_data = dataset_digest(self.dataset)
         for seed in self.plan.seeds:
             splits = self.plan.splits(self.dataset, seed)
             self.watch.begin(len(self.plan.steps()) * len(splits))
             for split in splits:
-                label = f"N={split.facts['revealed']}" if len(splits) > 1 else ""
                 facts.append({"seed": seed, **split.facts})
-                runs += self._on(split, label)
+                on_split = OnSplit(self, split, label_of(split, splits), about_data)
+                for entry, modalities in self.plan.steps():
+                    self.watch.step(on_split.named(entry, modalities))
+                    run, kept = on_split.run(entry, modalities)
+                    self.watch.done(run, kept)
+                    runs.append(run)
         return Outcome(tuple(runs), tuple(facts))
 
-    def _on(self, split: Split, label: str) -> list[Run]:
-        tasks: dict[tuple[str, ...], tuple[Task, str]] = {}
-        fused: dict[tuple[str, ...], Fused] = {}
-        everything = self._fused(split, self.plan.features, fused)[1]
-        space = _digest(everything)
-        vectors = everything if everything.shape[1] else None
-        runs: list[Run] = []
-        for entry, modalities in self.plan.steps():
-            parts = (f"seed {split.seed}", label, entry.name, "+".join(modalities))
-            self.watch.step(" ".join(part for part in parts if part))
-            if modalities not in tasks:
-                made = self._fused(split, modalities, fused)
-                tasks[modalities] = self._task(split, modalities, made)
-            task, about_items = tasks[modalities]
-            key = self._key(entry, modalities, split.seed, label, (about_items, space))
-            found = load(key, self.folder)
-            kept = found is not None and found.state != "failed"
-            if found is None or not kept:
-                started = Run(key, entry.name, modalities, split.seed, label)
-                found = measured(entry, task, self.plan.ks, started, vectors)
-                save(found, self.folder)
-            self.watch.done(found, kept)
-            runs.append(found)
-        return runs
 
-    def _fused(
-        self, split: Split, modalities: tuple[str, ...], known: dict[tuple[str, ...], Fused]
-    ) -> Fused:
-        """The fusion of some modalities (the graph is in none), fitted once per split."""
+def label_of(split: Split, splits: Sequence[Split]) -> str:
+    """Tells a split from the others of its seed; empty where there is one."""
+    return f"N={split.facts['revealed']}" if len(splits) > 1 else ""
+
+
+class OnSplit:
+    """The methods of a plan on one split.
+
+    Args:
+        label: of the split (`label_of`).
+        about_data: `dataset_digest`.
+    """
+
+    def __init__(self, all_of_it: Evaluator, split: Split, label: str, about_data: str) -> None:
+        self._all = all_of_it
+        self._split = split
+        self._label = label
+        self._about_data = about_data
+        self._tasks: dict[tuple[str, ...], tuple[Task, str]] = {}
+        self._fusions: dict[tuple[str, ...], Fused] = {}
+        everything = self._fused(all_of_it.plan.features)[1]
+        self._space = _digest(everything)
+        self._vectors = everything if everything.shape[1] else None
+
+    def named(self, entry: Entry, modalities: tuple[str, ...]) -> str:
+        """For people."""
+        parts = (f"seed {self._split.seed}", self._label, entry.name, "+".join(modalities))
+        return " ".join(part for part in parts if part)
+
+    def run(self, entry: Entry, modalities: tuple[str, ...]) -> tuple[Run, bool]:
+        """(what the method did, whether an earlier run had it)."""
+        if modalities not in self._tasks:
+            self._tasks[modalities] = self._task(modalities)
+        task, about_items = self._tasks[modalities]
+        key = self._key(entry, modalities, (about_items, self._space))
+        found = load(key, self._all.folder)
+        if found is not None and found.state != "failed":
+            return found, True
+        started = Run(key, entry.name, modalities, self._split.seed, self._label)
+        found = measured(entry, task, self._all.plan.ks, started, self._vectors)
+        save(found, self._all.folder)
+        return found, False
+
+    def _fused(self, modalities: tuple[str, ...]) -> Fused:
+        """The fusion of some modalities (the graph is in none), fitted once."""
         blocks = tuple(name for name in modalities if name not in (GRAPH, PERMUTED))
+        dataset, known = self._all.dataset, self._fusions
         if blocks not in known:
             known[blocks] = (
-                fuse(self.dataset, self.features, blocks, split.warm, self.settings)
+                fuse(dataset, self._all.features, blocks, self._split.warm, self._all.settings)
                 if blocks
-                else (None, np.zeros((self.dataset.n_items, 0), dtype=np.float32), {})
+                else (None, np.zeros((dataset.n_items, 0), dtype=np.float32), {})
             )
         return known[blocks]
 
-    def _task(self, split: Split, modalities: tuple[str, ...], fused: Fused) -> tuple[Task, str]:
+    def _task(self, modalities: tuple[str, ...]) -> tuple[Task, str]:
         """The task on some modalities, and a digest of its numbers."""
-        fusion, items, raw = fused
+        fusion, items, raw = self._fused(modalities)
+        dataset, split, plan = self._all.dataset, self._split, self._all.plan
         graph = None
         for name in modalities:
             if name in (GRAPH, PERMUTED):
-                graph = graph_block(self.dataset, split, name)
+                graph = graph_block(dataset, split, name)
         asked = split.of("validation")
         task = Task(
-            dataset=self.dataset,
+            dataset=dataset,
             split=split,
             items=items,
             fusion=fusion,
             raw=raw,
-            profiles=self.features.profiles if split.profiles else {},
+            profiles=self._all.features.profiles if split.profiles else {},
             graph=graph,
-            questions=tuple(one for one in asked if one.name in self.plan.questions) or asked,
+            questions=tuple(one for one in asked if one.name in plan.questions) or asked,
             seed=split.seed,
         )
         return task, _digest(items, raw, task.profiles, {} if graph is None else {GRAPH: graph})
 
-    def _key(
-        self,
-        entry: Entry,
-        modalities: tuple[str, ...],
-        seed: int,
-        label: str,
-        about_items: tuple[str, str],
-    ) -> str:
+    def _key(self, entry: Entry, modalities: tuple[str, ...], about_items: tuple[str, str]) -> str:
         """Of one result; `about_items` are digests of what the method reads and of the vectors by
         which its lists are measured."""
+        plan = self._all.plan
         content = {
             "format": FORMAT,
-            "protocol": self.plan.protocol,
-            "questions": self.plan.questions,
-            "ks": self.plan.ks,
+            "protocol": plan.protocol,
+            "questions": plan.questions,
+            "ks": plan.ks,
             "metric": METRIC,
-            "seed": seed,
-            "split": label,
+            "seed": self._split.seed,
+            "split": self._label,
             "method": entry.where,
             "grid": [dict(point) for point in entry.grid],
             "features": modalities,

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 
 from evaluation.dataset import Dataset
 from evaluation.splits.by_part import given, temporal
@@ -29,19 +30,19 @@ __all__ = [
 ]
 
 
-def _one(protocol: Callable[[Dataset, int], Split]) -> Callable[[Dataset, int], tuple[Split, ...]]:
-    return lambda dataset, seed: (protocol(dataset, seed),)
+def _one(
+    protocol: Callable[[Dataset, int], Split], dataset: Dataset, seed: int
+) -> tuple[Split, ...]:
+    return (protocol(dataset, seed),)
 
 
 PROTOCOLS: Mapping[str, Callable[[Dataset, int], tuple[Split, ...]]] = {
-    "item-cold": _one(item_cold_start),
-    "user-cold": _one(user_cold_start),
-    "user-cold-without-profile": lambda dataset, seed: (
-        user_cold_start(dataset, seed, profiles=False),
-    ),
-    "temporal": _one(temporal),
+    "item-cold": partial(_one, item_cold_start),
+    "user-cold": partial(_one, user_cold_start),
+    "user-cold-without-profile": partial(_one, partial(user_cold_start, profiles=False)),
+    "temporal": partial(_one, temporal),
     "warm-up": warm_up,
-    "given": _one(given),
+    "given": partial(_one, given),
 }
 """Name -> (data set, seed) -> the splits to fit on: one, or one per number of revealed pairs."""
 

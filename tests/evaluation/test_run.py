@@ -18,6 +18,7 @@ from evaluation.dataset import Dataset
 from evaluation.features import Features, embed, fuse
 from evaluation.methods import Entry, Task, chosen
 from evaluation.methods.baselines import Popularity
+from evaluation.parallel import run_in_parallel
 from evaluation.plan import Plan, protocols
 from evaluation.results import Run
 from evaluation.run import Evaluator
@@ -319,3 +320,44 @@ def test_a_graph_that_is_not_there_is_a_reason_not_a_crash(evaluator: Evaluator)
     )  # fmt: skip
     with pytest.raises(RejectedError, match="linked to a graph"):
         replace(evaluator, plan=plan).run()
+
+
+@pytest.mark.usefixtures("importable")
+def test_several_processes_find_what_one_finds_in_the_same_order(
+    evaluator: Evaluator, tmp_path: Path
+) -> None:
+    warm_up = protocols()["warm-up"]
+    plan = replace(
+        evaluator.plan,
+        protocol="warm-up",
+        splits=warm_up.splits,
+        methods=chosen(["popularity", "ease"]),
+    )
+    one = replace(evaluator, plan=plan).run()
+    told = Told()
+    folder = tmp_path / "parallel"
+    several = run_in_parallel(replace(evaluator, plan=plan, folder=folder, watch=told), 2)
+    assert several.facts == one.facts
+    assert told.steps == len(told.runs) == len(several.runs) == len(one.runs)
+    for mine, other in zip(one.runs, several.runs, strict=True):
+        assert (mine.key, mine.method, mine.split) == (other.key, other.method, other.split)
+        assert mine.metrics.keys() == other.metrics.keys()
+        for question, found in mine.metrics.items():
+            assert found == pytest.approx(other.metrics[question], abs=1e-6)
+    again = replace(evaluator, plan=plan, folder=folder, watch=(told := Told())).run()
+    assert all(kept for _, kept in told.runs)
+    assert len(again.runs) == len(one.runs)
+
+
+def test_a_process_that_is_killed_is_said_and_what_was_done_is_found_again(
+    evaluator: Evaluator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(Path(__file__).parent))
+    killed = Entry("killed", "killed_method:Killed", "a test", content=False)
+    plan = replace(evaluator.plan, methods=(*evaluator.plan.methods, killed), seeds=(0,))
+    with pytest.raises(RejectedError, match="a process was killed") as raised:
+        run_in_parallel(replace(evaluator, plan=plan), 2)
+    assert "--jobs 1" in (raised.value.remedy or "")
+    told = Told()
+    replace(evaluator, plan=replace(plan, methods=evaluator.plan.methods), watch=told).run()
+    assert any(kept for _, kept in told.runs)
