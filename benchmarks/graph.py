@@ -30,7 +30,8 @@ from evaluation.methods.graph import BilinearGraph
 from evaluation.methods.task import Method, Task
 from evaluation.splits import Split, item_cold_start
 from evaluation.tuning import judge
-from ranking.graph import low_rank, read_graph, read_links
+from ranking.graph import read_graph, read_links
+from ranking.training import low_rank
 from workers.graph import lines_of
 
 CONCEPTS = (16, 32, 64, 128, 192, 256)

@@ -244,6 +244,12 @@ class RankingSettings(Group):
         description="JSON list of what a whole training sets beside the closed-form A; one serves"
         " only where it beats it. [] sets nothing beside it, and is several times faster.",
     )
+    concepts: int = Field(
+        0,
+        ge=0,
+        description="A goes through so many concepts, which leaves a user and an item so many"
+        " coordinates; no learned option is tried then. 0: full rank.",
+    )
     refresh_every_s: float = Field(
         10.0, gt=0, description="How often items that people took are counted and folded in."
     )

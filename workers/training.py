@@ -176,7 +176,9 @@ class _Whole:
         if "chosen" in begun.report:
             self._stage("prior")
         first = begun.matrices
-        fitted = fit_projection(data, first, options=settings.learned_options)
+        fitted = fit_projection(
+            data, first, options=settings.learned_options, concepts=settings.concepts
+        )
         self._stage("projection")
         graph = weighed(held, active, ids, data, first, fitted.setting)
         if graph.report:

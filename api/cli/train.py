@@ -82,6 +82,9 @@ def _show(done: Trained) -> None:
     table(None, ("stage", "seconds"), list(done.seconds.items()))
     if options := done.report.get("projection", {}).get("options"):
         console.print(f"A: {options['told']}", markup=False)
+    projection = done.report.get("projection", {})
+    if concepts := projection.get("ridge", {}).get("concepts"):
+        console.print(f"A goes through {concepts} concepts: {projection['kept']:.1%} of it is left")
     if graph := done.report.get("graph"):
         console.print(f"graph: {graph['told']}", markup=False)
     for reason, number in done.left_out.items():

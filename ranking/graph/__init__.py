@@ -1,7 +1,6 @@
 """The knowledge graph: reading, linking, spectral embeddings, the graph term, and paths."""
 
 from ranking.graph.artifact import GraphArtifact, graph_artifact
-from ranking.graph.concepts import Concepts, low_rank
 from ranking.graph.knowledge import KnowledgeGraph
 from ranking.graph.linking import THRESHOLD, Link, Linker, Links, Way, link_items, typical_kinds
 from ranking.graph.paths import Path, Reasons, reasons
@@ -23,7 +22,6 @@ __all__ = [
     "THRESHOLD",
     "BadLine",
     "Choice",
-    "Concepts",
     "GraphArtifact",
     "GraphReport",
     "GraphStore",
@@ -41,7 +39,6 @@ __all__ = [
     "fit_graph_term",
     "graph_artifact",
     "link_items",
-    "low_rank",
     "no_term",
     "permuted",
     "read_graph",

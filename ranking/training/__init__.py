@@ -3,6 +3,7 @@
 from ranking.training.beginning import Beginning, choose_beginning
 from ranking.training.choosing import Setting, choose
 from ranking.training.collaborate import Learned, fit_collaborative
+from ranking.training.concepts import Concepts, low_rank
 from ranking.training.data import PROFILE_PARTS, TrainingData
 from ranking.training.fit import LEAST_INTERACTIONS, Fitted, fit_projection, solve
 from ranking.training.options import name_of
@@ -14,6 +15,7 @@ __all__ = [
     "LEAST_INTERACTIONS",
     "PROFILE_PARTS",
     "Beginning",
+    "Concepts",
     "Fitted",
     "Learned",
     "Recipe",
@@ -28,6 +30,7 @@ __all__ = [
     "fit_collaborative",
     "fit_projection",
     "item_gram",
+    "low_rank",
     "metric_of",
     "name_of",
     "solve",

@@ -35,6 +35,7 @@ class Fitted:
         statistics: the sums, to add to and to forget from.
         gram: H.
         contest: of the options with the ridge; None where the setting was given.
+        kept: share of the predictions' second moment that is left by concepts; 1 without.
     """
 
     matrices: dict[str, Matrix] = field(repr=False)
@@ -43,6 +44,7 @@ class Fitted:
     statistics: Statistics = field(repr=False)
     gram: Double = field(repr=False)
     contest: Contest | None = None
+    kept: float = 1.0
 
     def queries(self, data: TrainingData, users: NDArray[np.int64], history: csr_matrix) -> Matrix:
         """A^T u of some users, [n, d] float32; see `TrainingData.user_rows`."""
@@ -59,6 +61,7 @@ class Fitted:
             "users": self.statistics.users,
             "interactions": self.statistics.interactions,
             "options": self.contest.report() if self.contest else {},
+            "kept": self.kept,
         }
 
 
@@ -68,6 +71,7 @@ def fit_projection(
     *,
     setting: Setting | None = None,
     options: Sequence[str] = (),
+    concepts: int = 0,
     seed: int = 0,
 ) -> Fitted:
     """A in closed form, shrunk toward the prior (SCIENCE section 2), or by an option that beats it.
@@ -78,6 +82,7 @@ def fit_projection(
             items that are held out as if they had just arrived.
         options: names of learned options to set beside the ridge (`ranking.training.contest`);
             of a setting that is given, its own is fitted.
+        concepts: A goes through so many, which no option's does; 0: full rank.
 
     Raises:
         RejectedError: data that do not fit together, or fewer than LEAST_INTERACTIONS.
@@ -92,7 +97,8 @@ def fit_projection(
     contest = None
     if setting is None:
         setting, scores = choose(data, prior, seed=seed)
-        contest = compete(data, prior, setting, options, seed=seed)
+        setting = replace(setting, ridge=replace(setting.ridge, concepts=concepts))
+        contest = compete(data, prior, setting, () if concepts else options, seed=seed)
         setting = replace(setting, option=contest.winner)
     setting = replace(setting, recipe=replace(setting.recipe, k0=data.k0))
     sums = sums_of(data, setting.recipe, prior)
@@ -100,7 +106,9 @@ def fit_projection(
         a = sums.solve(setting.ridge, metric_of(data.blocks, setting.ridge))
     else:
         [(_, a)] = fit_options([setting.option], data, sums, setting.ridge, seed=seed)
-    return Fitted(_by_part(sums, a, prior), setting, scores, sums.statistics, sums.gram, contest)
+    return Fitted(
+        _by_part(sums, a, prior), setting, scores, sums.statistics, sums.gram, contest, sums.kept
+    )
 
 
 def solve(

@@ -30,6 +30,7 @@ from scipy.linalg import cho_factor, cho_solve
 
 from domain.vectors import BlockMap, Matrix
 from ranking.layout import rank_dim
+from ranking.training.concepts import low_rank
 from ranking.training.data import Double
 from ranking.training.statistics import Statistics
 from ranking.training.users import UserLayout
@@ -50,6 +51,7 @@ class Ridge:
             1 the variances of the encoder's own.
         prior: whether A shrinks toward the prior (else toward 0).
         blocks: a scale >= 0 for each block of the fusion, in their order; empty: 1 for all.
+        concepts: A goes through so many (`ranking.training.concepts`); 0: it has full rank.
     """
 
     users: float = 0.3
@@ -57,6 +59,7 @@ class Ridge:
     metric: float = 1.0
     prior: bool = True
     blocks: tuple[float, ...] = ()
+    concepts: int = 0
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "blocks", tuple(self.blocks))  # JSON has lists
@@ -103,6 +106,7 @@ class Sums:
 
     Attributes:
         scale: s, by which A0 explains M best, >= 0.
+        kept: share of the predictions' second moment that concepts left in what was solved last.
     """
 
     statistics: Statistics
@@ -117,6 +121,7 @@ class Sums:
         if energy > EPSILON:
             self.scale = max(float(np.sum(known * self.statistics.cross)) / energy, 0.0)
         self._pull = self.scale * met
+        self.kept = 1.0
 
     def left(self, metric: Double) -> Double:
         """D, [d_u], of E."""
@@ -155,7 +160,20 @@ class Sums:
         """A stacked by the parts of z: [d_u, d] float64, in the served coordinates."""
         every = np.eye(len(metric))
         found = self.users(ridge, metric) @ self.items(ridge, metric, every)
-        return found + self.scale * self.prior if ridge.prior else found
+        if ridge.prior:
+            found += self.scale * self.prior
+        return self._through(found, ridge) if ridge.concepts else found
+
+    def _through(self, a: Double, ridge: Ridge) -> Double:
+        """A through its concepts, in the metric of what was learned from; the penalties keep what
+        A says in directions that nobody has had yet."""
+        users, items = self.statistics.gram.copy(), self.gram[:-1, :-1].copy()
+        unit = max(float(np.trace(users)) / len(users), EPSILON)
+        users[np.diag_indices_from(users)] += ridge.users * unit
+        items[np.diag_indices_from(items)] += ridge.items
+        found = low_rank(a, users, items, ridge.concepts)
+        self.kept = found.kept
+        return found.matrix.astype(np.float64)
 
 
 def stacked(layout: UserLayout, matrices: Mapping[str, Matrix], dim: int) -> Double:

@@ -202,6 +202,27 @@ def test_forgetting_a_user_leaves_what_a_training_without_them_gives(filled: Sho
     assert b"u03" not in (sums._folder / "sums.db").read_bytes()
 
 
+def test_through_concepts_a_has_their_number_as_its_rank_also_after_forgetting(
+    filled: Shop,
+) -> None:
+    ranking = filled.settings.ranking.model_copy(update={"concepts": 2})
+    filled.settings = filled.settings.model_copy(update={"ranking": ranking})
+    made = filled.reopened(filled.encoders)
+
+    def rank() -> int:
+        matrices = hybrid_of(made).projection.matrices
+        stacked = np.concatenate([matrices["history"], matrices["one"]])
+        return int(np.linalg.matrix_rank(stacked, tol=1e-4 * np.linalg.norm(stacked, 2)))
+
+    report = train(made.held).report["projection"]
+    assert rank() == report["ridge"]["concepts"] == 2
+    assert 0.0 < report["kept"] < 1.0
+    before = hybrid_of(made).version
+    forget_user(made.settings, made.held.index, "u03")
+    assert hybrid_of(made).version != before
+    assert rank() == 2
+
+
 def test_forgotten_items_are_counted_again(filled: Shop) -> None:
     from workers.refresh import Refresher
 

@@ -46,7 +46,10 @@ class Concepts:
 
 
 def low_rank(
-    projection: Matrix, user_moment: NDArray[np.floating], item_moment: NDArray[np.floating], k: int
+    projection: NDArray[np.floating],
+    user_moment: NDArray[np.floating],
+    item_moment: NDArray[np.floating],
+    k: int,
 ) -> Concepts:
     """A through k concepts.
 

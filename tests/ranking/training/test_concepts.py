@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
+from scipy.sparse import csr_matrix
 
 from domain.errors import RejectedError
-from ranking.graph import low_rank
+from domain.vectors import BlockMap
+from ranking.training import Setting, TrainingData, fit_projection, low_rank, solve
 
 
 @pytest.fixture(scope="module")
@@ -63,3 +67,49 @@ def test_shapes_that_do_not_fit_are_refused(spaces):
         low_rank(matrix, items.T @ items, users.T @ users, 2)
     with pytest.raises(RejectedError, match="0 concepts"):
         low_rank(matrix, users.T @ users, items.T @ items, 0)
+
+
+def crowd(
+    users: int = 80, items: int = 120, dim: int = 8
+) -> tuple[TrainingData, dict[str, np.ndarray]]:
+    """Who takes twelve items each, near to their taste."""
+    random = np.random.default_rng(0)
+    content = random.normal(size=(items, dim)).astype(np.float32)
+    content /= np.linalg.norm(content, axis=1, keepdims=True)
+    wanted = random.normal(size=(users, dim)) @ content.T
+    taken = np.zeros((users, items), dtype=np.float32)
+    np.put_along_axis(taken, np.argsort(-wanted, axis=1)[:, :12], 1.0, axis=1)
+    block = BlockMap("text", np.zeros(dim, np.float32), np.eye(dim, dtype=np.float32), 1.0, 0, dim)
+    prior = {"history": np.eye(dim, dtype=np.float32)}
+    return TrainingData([block], content, csr_matrix(taken)), prior
+
+
+def test_a_training_through_concepts_has_their_number_as_its_rank_and_so_has_what_is_solved_later():
+    data, prior = crowd()
+    whole = fit_projection(data, prior)
+    for k in (1, 3):
+        found = fit_projection(data, prior, concepts=k, options=["ease-distillation"])
+        stacked = np.concatenate([found.matrices["history"], found.matrices["one"]])
+        values = np.linalg.svd(stacked, compute_uv=False)
+        assert values[k] < 1e-5 * values[0]
+        assert values[k - 1] > 1e-3 * values[0]
+        assert 0.0 < found.report()["kept"] < 1.0
+        assert found.report()["options"]["chosen"] == "ridge"
+        again = solve(data.blocks, found.statistics, found.gram, prior, found.setting.ridge)
+        for part, matrix in found.matrices.items():
+            np.testing.assert_allclose(again[part], matrix, atol=1e-6)
+    every = fit_projection(data, prior, concepts=9)
+    for part, matrix in whole.matrices.items():
+        np.testing.assert_allclose(every.matrices[part], matrix, atol=1e-4 * np.abs(matrix).max())
+    assert whole.report()["kept"] == 1.0
+
+
+def test_more_concepts_keep_more_of_what_is_predicted():
+    data, prior = crowd()
+    kept = [fit_projection(data, prior, setting=with_concepts(k)).kept for k in (1, 2, 4, 8)]
+    assert kept == sorted(kept)
+    assert kept[-1] > 0.99
+
+
+def with_concepts(k: int) -> Setting:
+    return replace(Setting(), ridge=replace(Setting().ridge, concepts=k))
