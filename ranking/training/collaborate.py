@@ -20,6 +20,9 @@ from ranking.training.gate import tune_gate
 from ranking.training.newcomers import choose_newcomers, with_newcomers
 from ranking.training.trial import run_trial
 
+TRIALS = 3
+"""On which the gate is chosen, each with other items made young and other users left out."""
+
 
 @dataclass(frozen=True)
 class Learned:
@@ -61,8 +64,11 @@ def fit_collaborative(
     if found is None:
         return Learned()
     recipe, tried = choose_newcomers(part, found, seed=seed)
-    trial = run_trial(part, prior, setting, found.recipe, recipe, space.factors, seed=seed)
-    tuned = tune_gate(trial)
+    trials = [
+        run_trial(part, prior, setting, found.recipe, recipe, space.factors, seed=seed + number)
+        for number in range(TRIALS)
+    ]
+    tuned = tune_gate([one for one in trials if one is not None])
     factors = with_newcomers(found, data, recipe)
     warm = factors.warm
     chosen = [ids[at] for at in warm]

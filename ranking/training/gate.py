@@ -1,4 +1,4 @@
-"""The gate between content and collaborative part, chosen on what is hidden from a trial training.
+"""The gate between content and collaborative part, chosen on what is hidden from trial trainings.
 
 k, a and kappa (`ranking.hybrid.Gate`) are those that find what is hidden
 (`ranking.training.trial`) best, by NDCG@20 in shares of what the better of content and factors
@@ -8,11 +8,14 @@ ones of each N >= 1 among themselves; and users left out as if they were new, wi
 items known of them. Shares are multiplied (geometric mean), so that what is lost of one kind and
 won of another compare in per cent, though one kind has much more to win than its parents have. Then
 l, which concerns users of a handful of items alone, is the one that serves the last kind best.
+
+Which items are drawn as new ones decides much of how high new items should rank: a few popular ones
+carry most of what is asked for. So several trials are made, and the mean over them is what counts.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
@@ -37,7 +40,7 @@ NEWCOMER = (0.0, 0.5, 1.0, 1.5, 2.0, 3.0)
 
 @dataclass(frozen=True)
 class Tuned:
-    """The gate, and on what grounds.
+    """The gate, and on what grounds: means over the trials that asked.
 
     Attributes:
         gate: chosen.
@@ -65,31 +68,54 @@ def _by_number(found: Mapping[int, Mapping[str, float]]) -> dict[str, dict[str, 
     return {str(number): dict(one) for number, one in found.items()}
 
 
-def tune_gate(trial: Trial | None) -> Tuned:
+def tune_gate(trials: Sequence[Trial]) -> Tuned:
     """The gate; the untuned one where there was too little for a trial."""
-    if trial is None:
+    if not trials:
         return Tuned(Gate())
-    parents = {name: _asked(trial, scored) for name, scored in PARENTS.items()}
-    tried: dict[Gate, _Found] = {}
+    parents = {name: [_asked(one, scored) for one in trials] for name, scored in PARENTS.items()}
+    tried: dict[Gate, list[_Found]] = {}
 
-    def found(gate: Gate) -> _Found:
+    def found(gate: Gate) -> list[_Found]:
         if gate not in tried:
-            tried[gate] = _asked(trial, lambda one: one.hybrid(gate))
+            tried[gate] = [_asked(trial, lambda one: one.hybrid(gate)) for trial in trials]
         return tried[gate]
 
-    best = _climbed(START, lambda gate: _quality(found(gate), parents))
-    if trial.newcomers:
-        best = max(_newcomers(best), key=lambda gate: _mean_log(found(gate).newcomers.values()))
+    def judged(gate: Gate) -> float:
+        of_parents = zip(*parents.values(), strict=True)
+        pairs = zip(found(gate), of_parents, strict=True)
+        return float(np.mean([_quality(one, both) for one, both in pairs]))
+
+    def for_newcomers(gate: Gate) -> float:
+        return _mean_log(value for one in found(gate) for value in one.newcomers.values())
+
+    best = _climbed(START, judged)
+    if any(trial.newcomers for trial in trials):
+        best = max(_newcomers(best), key=for_newcomers)
     told = {**parents, "hybrid": found(best)}
     return Tuned(
         best,
-        {name: one.overall for name, one in told.items()},
-        {number: {name: one.young[number] for name, one in told.items()} for number in trial.young},
-        {
-            number: {name: one.newcomers[number] for name, one in told.items()}
-            for number in trial.newcomers
-        },
+        {name: _mean(one.overall for one in ours) for name, ours in told.items()},
+        _means(told, lambda one: one.young),
+        _means(told, lambda one: one.newcomers),
     )
+
+
+def _means(
+    told: Mapping[str, Sequence[_Found]], part: Callable[[_Found], Mapping[int, float]]
+) -> dict[int, dict[str, float]]:
+    """{number: {name: mean over the trials that asked for it}}."""
+    numbers = sorted({number for found in told.values() for one in found for number in part(one)})
+    return {
+        number: {
+            name: _mean(part(one)[number] for one in found if number in part(one))
+            for name, found in told.items()
+        }
+        for number in numbers
+    }
+
+
+def _mean(values: Iterable[float]) -> float:
+    return float(np.mean(list(values)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,18 +136,18 @@ def _asked(trial: Trial, scored: Callable[[Scores], Matrix]) -> _Found:
     )
 
 
-def _quality(found: _Found, parents: Mapping[str, _Found]) -> float:
+def _quality(found: _Found, parents: Sequence[_Found]) -> float:
     """The logarithm of NDCG@20 over that of the better parent, in the mean over the questions of a
     kind and then over the kinds."""
     kinds = [
-        [_share(found.overall, (one.overall for one in parents.values()))],
+        [_share(found.overall, (one.overall for one in parents))],
         [
-            _share(of_one, (one.young[number] for one in parents.values()))
+            _share(of_one, (one.young[number] for one in parents))
             for number, of_one in found.young.items()
             if number
         ],
         [
-            _share(of_one, (one.newcomers[number] for one in parents.values()))
+            _share(of_one, (one.newcomers[number] for one in parents))
             for number, of_one in found.newcomers.items()
         ],
     ]

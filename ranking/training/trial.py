@@ -44,8 +44,8 @@ NEW_USERS = 0.1
 LEAST_NEW_USERS = 20
 """With fewer nobody is left out, and new users are not asked for."""
 
-CANDIDATES = 20_000
-"""Items that are ranked in the trial, at most: the young ones and others by lot."""
+CANDIDATES = 10_000
+"""Items that are ranked in a trial, at most: the young ones and others by lot."""
 
 
 @dataclass(frozen=True)

@@ -133,7 +133,9 @@ def test_the_gate_is_no_worse_than_either_parent_and_new_items_keep_their_conten
 ) -> None:
     setting = fit_projection(data, {}).setting
     recipe = FactorRecipe("ease", 30.0)
-    tuned = tune_gate(run_trial(data, {}, setting, recipe, NewcomerRecipe(), F))
+    trial = run_trial(data, {}, setting, recipe, NewcomerRecipe(), F)
+    assert trial is not None
+    tuned = tune_gate([trial])
     assert tuned.gate != Gate()
     assert tuned.overall["hybrid"] >= max(tuned.overall["content"], tuned.overall["cf"])
     assert tuned.young[0]["hybrid"] == tuned.young[0]["content"]
@@ -148,10 +150,33 @@ def test_the_gate_is_no_worse_than_either_parent_and_new_items_keep_their_conten
     assert json.loads(json.dumps(tuned.report()))["k"] == tuned.gate.k
 
 
+def test_a_gate_is_chosen_by_the_mean_over_trials_that_draw_other_items(
+    data: TrainingData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    setting, recipe = fit_projection(data, {}).setting, FactorRecipe("ease", 30.0)
+    trials = [run_trial(data, {}, setting, recipe, NewcomerRecipe(), F, seed=n) for n in (0, 1)]
+    first, second = (one for one in trials if one is not None)
+    assert not np.array_equal(first.scores.counts, second.scores.counts)
+    both = tune_gate([first, second])
+    found = [one.overall.ndcg(one.scores.hybrid(both.gate)) for one in (first, second)]
+    assert both.overall["hybrid"] == pytest.approx(np.mean(found))
+    seeds: list[int] = []
+
+    def tried(*_: object, seed: int) -> None:
+        seeds.append(seed)
+
+    monkeypatch.setattr("ranking.training.collaborate.run_trial", tried)
+    ids = [f"i{number}" for number in range(ITEMS)]
+    learned = fit_collaborative(ids, data, {}, setting, rank_space(data.blocks, F, 0), seed=7)
+    assert seeds == [7, 8, 9]
+    assert learned.gate == Gate()
+
+
 def test_with_too_little_to_try_on_the_gate_stays_as_it_is(data: TrainingData) -> None:
     few = data.without_items(np.arange(ITEMS) >= 6)
     setting = fit_projection(data, {}).setting
-    tuned = tune_gate(run_trial(few, {}, setting, FactorRecipe(), None, F))
+    assert run_trial(few, {}, setting, FactorRecipe(), None, F) is None
+    tuned = tune_gate([])
     assert tuned.gate == Gate()
     assert not tuned.overall
 
