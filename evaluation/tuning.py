@@ -20,6 +20,9 @@ from evaluation.splits import Evaluation
 METRIC = "ndcg@20"
 """What validation compares, and what the report leads with."""
 
+OVERALL = "overall"
+"""The question of one ranking of all items."""
+
 
 @dataclass(frozen=True)
 class Fitted:
@@ -79,7 +82,8 @@ def fit_best(entry: Entry, task: Task) -> Fitted:
     Where there is nothing to validate on, the grid's first point is taken.
     """
     started = time.perf_counter()
-    if len(entry.grid) == 1 or not task.questions:
+    questions = validated_on(entry, task)
+    if len(entry.grid) == 1 or not questions:
         method = entry.make(entry.grid[0])
         method.fit(task)
         took = time.perf_counter() - started
@@ -95,7 +99,7 @@ def fit_best(entry: Entry, task: Task) -> Fitted:
         for at, point in enumerate(points):
             if at:
                 _refit(method, entry, point, task)
-            values.append(quality(method, task.questions, task))
+            values.append(quality(method, questions, task))
         tried += zip(points, values, strict=True)
         top = int(np.argmax(values))
         if best is None or best.value is None or values[top] > best.value:
@@ -105,6 +109,19 @@ def fit_best(entry: Entry, task: Task) -> Fitted:
     assert best is not None
     took = time.perf_counter() - started
     return Fitted(best.method, best.parameters, best.value, best.fit_s, took, tuple(tried))
+
+
+def validated_on(entry: Entry, task: Task) -> Sequence[Evaluation]:
+    """The validation questions that a method's grid is asked: `task.questions`.
+
+    A method that cannot order items without interactions is asked for warm and cold items in one
+    ranking instead, where a split has that question: among cold items alone all points of its grid
+    are equal, and the first would be taken by default.
+    """
+    if entry.cold_items:
+        return task.questions
+    asked = [one for one in task.split.of("validation") if one.name == OVERALL]
+    return asked or task.questions
 
 
 def _sharing_a_fit(entry: Entry) -> Iterator[list[Parameters]]:

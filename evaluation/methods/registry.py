@@ -113,7 +113,7 @@ ENTRIES: Mapping[str, Entry] = {
             "ease",
             f"{_METHODS}.ease:Ease",
             "item-item weights in closed form (Steck 2019)",
-            grid=_grid(strength=(50.0, 200.0, 800.0, 3200.0)),
+            grid=_grid(strength=(50.0, 200.0, 800.0, 3200.0, 12800.0)),
             content=False,
             cold_items=False,
         ),
@@ -138,6 +138,13 @@ ENTRIES: Mapping[str, Entry] = {
             f"{_METHODS}.infonce:InfoNce",
             "u^T A c_i by gradient descent on InfoNCE: a learned option of the product",
             grid=_grid(decay=(1e-4, 1e-2, 1e-1)),
+        ),
+        Entry(
+            "ridge-infonce",
+            f"{_METHODS}.infonce:RidgeInfoNce",
+            "the closed form and InfoNCE in one A: a learned option of the product",
+            grid=_grid(decay=(1e-4, 1e-2)),
+            refit=frozenset({"decay"}),
         ),
         Entry(
             "ease-distillation",

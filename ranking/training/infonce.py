@@ -23,6 +23,7 @@ from scipy.sparse import csr_matrix
 from domain.vectors import Matrix
 from ranking.training.data import Double, TrainingData
 from ranking.training.pairs import drawn, only, owners, turns
+from ranking.training.solve import Sums
 from ranking.training.statistics import LENGTHS
 from ranking.training.users import user_layout, user_rows
 from ranking.user import profile_rows
@@ -52,6 +53,7 @@ class InfoNce:
 
     Attributes:
         decay: of A toward A0, >= 0.
+        mix: how much of A is descended, 0 to 1; the rest is the ridge's (`mixed`).
         temperature: that it starts with, > 0.
         learning_rate: of Adam.
         epochs: passes, in each of which every user is asked for up to ITEMS_PER_USER items.
@@ -61,6 +63,7 @@ class InfoNce:
     temperature: float = 0.2
     learning_rate: float = 1e-3
     epochs: int = 20
+    mix: float = 1.0
 
 
 def fit_infonce(data: TrainingData, start: Double, recipe: InfoNce, *, seed: int = 0) -> Double:
@@ -76,6 +79,23 @@ def fit_infonce(data: TrainingData, start: Double, recipe: InfoNce, *, seed: int
     for batch in _batches(people, recipe.epochs, rng):
         descent.step(*contrast(batch, known + descent.change, descent.log_scale))
     return start + descent.change.astype(np.float64)
+
+
+def mixed(ridge: Double, descended: Double, mix: float, sums: Sums) -> Double:
+    """(1 - mix) ridge + mix s descended, [d_u, d]: s makes both alike in how far their scores of a
+    user spread over the items, so that their scores are averaged as equals.
+
+    Both are estimates of one matrix that err differently: the ridge shrinks, the softmax fits.
+    """
+    spread = [_spread(one, sums) for one in (ridge, descended)]
+    return (1.0 - mix) * ridge + mix * spread[0] / max(spread[1], EPSILON) * descended
+
+
+def _spread(a: Double, sums: Sums) -> float:
+    """sqrt(tr(A Cov(c) A^T G)), by the sums' users and items."""
+    items, mean = sums.gram[:-1, :-1], sums.gram[:-1, -1]
+    spread = items - np.outer(mean, mean) / max(float(sums.gram[-1, -1]), EPSILON)
+    return float(np.sqrt(max(float(np.sum((a @ spread) * (sums.statistics.gram @ a))), 0.0)))
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ items (`ranking.training.contest`).
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import groupby
 from typing import TypeAlias
 
@@ -18,8 +19,8 @@ from ranking.training.cold import ColdSplit
 from ranking.training.data import Double, TrainingData
 from ranking.training.distillation import Distillation, distilled, taught
 from ranking.training.factors import EASE_ITEMS
-from ranking.training.infonce import InfoNce, fit_infonce
-from ranking.training.solve import Ridge, Sums, item_gram, stacked
+from ranking.training.infonce import InfoNce, fit_infonce, mixed
+from ranking.training.solve import Ridge, Sums, item_gram, metric_of, stacked
 from ranking.training.statistics import Recipe, Statistics
 
 Option: TypeAlias = InfoNce | Distillation
@@ -27,12 +28,12 @@ Option: TypeAlias = InfoNce | Distillation
 INFONCE, DISTILLATION = "infonce", "ease-distillation"
 
 RECIPES: Mapping[str, Sequence[Option]] = {
-    INFONCE: tuple(InfoNce(decay) for decay in (1e-4, 1e-2)),
+    INFONCE: tuple(InfoNce(decay, mix=mix) for decay in (1e-4, 1e-2) for mix in (1.0, 0.5)),
     DISTILLATION: tuple(
         Distillation(strength, mix) for strength in (100.0, 1000.0) for mix in (0.25, 0.5, 1.0)
     ),
 }
-"""What each option is chosen from. Those of EASE that share a strength stand together."""
+"""What each option is chosen from. Those that share a teacher or a descent stand together."""
 
 
 def name_of(option: Option) -> str:
@@ -68,16 +69,26 @@ def fit_options(
         sums: `sums_of` the data.
         ridge: the penalties that the ridge was given.
     """
-    for strength, group in groupby(
-        options, key=lambda one: one.strength if isinstance(one, Distillation) else None
-    ):
-        teacher = None if strength is None else taught(data, sums.statistics, strength)
-        for option in group:
-            if isinstance(option, InfoNce):
-                yield option, fit_infonce(data, sums.prior, option, seed=seed)
-            else:
-                assert teacher is not None
+    for shared, group in groupby(options, key=_shared):
+        if isinstance(shared, InfoNce):
+            descended = fit_infonce(data, sums.prior, shared, seed=seed)
+            for option in group:
+                assert isinstance(option, InfoNce)
+                if option.mix == 1.0:
+                    yield option, descended
+                else:
+                    closed = sums.solve(ridge, metric_of(data.blocks, ridge))
+                    yield option, mixed(closed, descended, option.mix, sums)
+        else:
+            teacher = taught(data, sums.statistics, shared)
+            for option in group:
+                assert isinstance(option, Distillation)
                 yield option, distilled(sums, teacher, option.mix, ridge, data)
+
+
+def _shared(option: Option) -> InfoNce | float:
+    """What options that differ in their mix alone have in common: a descent, or a teacher."""
+    return replace(option, mix=1.0) if isinstance(option, InfoNce) else option.strength
 
 
 def choose_recipe(
@@ -106,5 +117,5 @@ def choose_recipe(
 def described(option: Option) -> str:
     """The parts of a recipe that are chosen."""
     if isinstance(option, InfoNce):
-        return f"decay={option.decay:g}"
+        return f"decay={option.decay:g} mix={option.mix:g}"
     return f"strength={option.strength:g} mix={option.mix:g}"

@@ -300,6 +300,19 @@ def test_hyper_parameters_are_chosen_on_validation_alone(evaluator: Evaluator) -
     assert run.tuning_s >= run.fit_s > 0
 
 
+def test_what_cannot_order_cold_items_is_tuned_on_one_ranking_of_all(evaluator: Evaluator) -> None:
+    assert evaluator.plan.questions == ("cold",)
+    plan = replace(evaluator.plan, methods=chosen(["ease", "als-ridge"]), seeds=(0,))
+    als, ease = replace(evaluator, plan=replace(plan, ablation=False)).run().runs
+    values = [value for _, value in ease.detail["tried"]]
+    assert len(set(values)) > 1  # among cold items alone all of them would be equal
+    again = replace(plan, questions=("overall",), ablation=False)
+    als_overall, overall = replace(evaluator, plan=again).run().runs
+    assert ease.parameters == overall.parameters
+    assert ease.detail["tried"] == overall.detail["tried"]
+    assert als.detail["tried"] != als_overall.detail["tried"]
+
+
 def test_an_empty_validation_leaves_the_first_point(evaluator: Evaluator) -> None:
     def no_validation(dataset: Dataset, seed: int):  # type: ignore[no-untyped-def]
         return tuple(

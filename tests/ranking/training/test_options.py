@@ -125,6 +125,32 @@ def test_a_teacher_that_counts_for_nothing_leaves_the_ridge(data: TrainingData) 
     np.testing.assert_allclose(a, sums.solve(ridge, metric_of(data.blocks, ridge)), atol=1e-9)
 
 
+def test_a_mix_weighs_what_ridge_and_descent_predict_as_equals(
+    data: TrainingData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sums, ridge = sums_of(data, Recipe(), PRIOR), Ridge()
+    descents: list[InfoNce] = []
+
+    def counted(data: TrainingData, start: np.ndarray, recipe: InfoNce, *, seed: int) -> np.ndarray:
+        descents.append(recipe)
+        return 100.0 * fit_infonce(data, start, recipe, seed=seed)
+
+    monkeypatch.setattr("ranking.training.options.fit_infonce", counted)
+    recipes = [InfoNce(1e-2, epochs=2, mix=mix) for mix in (1.0, 0.5, 1e-9)]
+    descended, half, nearly_none = (a for _, a in fit_options(recipes, data, sums, ridge))
+    assert descents == [replace(recipes[0], mix=1.0)]
+    closed = sums.solve(ridge, metric_of(data.blocks, ridge))
+    np.testing.assert_allclose(nearly_none, closed, atol=1e-6)
+    # the share of the descent spreads a user's scores as far as the ridge's does
+    rows = data.user_rows(np.arange(len(data.interactions.toarray())), data.interactions)
+    spread = [
+        np.sqrt(np.mean((rows @ a @ data.items.T).var(axis=1)))
+        for a in (0.5 * closed, half - 0.5 * closed)
+    ]
+    assert spread[1] == pytest.approx(spread[0], rel=0.1)
+    assert spread[0] < np.sqrt(np.mean((rows @ descended @ data.items.T).var(axis=1)))
+
+
 def test_with_too_many_items_there_is_no_teacher(
     data: TrainingData, monkeypatch: pytest.MonkeyPatch
 ) -> None:
