@@ -17,7 +17,7 @@ from scipy.sparse import csr_matrix
 from domain.errors import RejectedError
 from domain.fields import AttributeValue
 from domain.vectors import Matrix, Vector
-from encoders.attributes.tokens import FORMULA, grouped_tokens
+from encoders.attributes.tokens import FORMULA, beyond_years, grouped_tokens
 
 Attributes: TypeAlias = Mapping[str, AttributeValue]
 """Of one item, as its publisher sent them."""
@@ -151,6 +151,8 @@ def fit_vocabulary(
 ) -> tuple[Vocabulary, Rows] | None:
     """Learn the tokens of a catalogue: the more frequent ones, idf, and the strongest directions.
 
+    Of a name that has years alone, those that take a year for an amount are left out.
+
     Args:
         items: attributes of each item, read once; empty ones count for nothing.
         dim: length of the vectors at most.
@@ -164,7 +166,9 @@ def fit_vocabulary(
     found = _Tokens.of(items, lambda token: known.setdefault(token, len(known)))
     df = np.bincount(found.numbers, minlength=len(known))
     frequent = [(-int(df[number]), token) for token, number in known.items()]
-    frequent = sorted(pair for pair in frequent if -pair[0] >= MIN_ITEMS)[:most_tokens]
+    left_out = beyond_years({token: int(df[number]) for token, number in known.items()})
+    frequent = [pair for pair in frequent if -pair[0] >= MIN_ITEMS and pair[1] not in left_out]
+    frequent = sorted(frequent)[:most_tokens]
     tokens = tuple(sorted(token for _, token in frequent))
     if not tokens:
         return None

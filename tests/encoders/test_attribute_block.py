@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from sklearn.preprocessing import normalize
 
 from domain.errors import PermanentError, RejectedError
 from domain.vectors import Vector
-from encoders.attributes.tokens import attribute_tokens
+from encoders.attributes.tokens import attribute_tokens, beyond_years
 from encoders.attributes.vocabulary import MIN_ITEMS, Hashed, Vocabulary, fit_vocabulary
 from encoders.fusion import Fusion
 
@@ -201,13 +202,29 @@ def test_many_values_of_one_name_count_for_the_root_of_their_number() -> None:
 def test_rare_tokens_are_left_out_and_the_vocabulary_is_bounded() -> None:
     learned = fit_vocabulary(FILMS, 8)
     assert learned is not None
-    seen = [token for item in FILMS for token in attribute_tokens(item)]
+    every = [token for item in FILMS for token in attribute_tokens(item)]
+    amounts = beyond_years(Counter(every))
+    seen = [token for token in every if token not in amounts]
     assert all(seen.count(token) >= MIN_ITEMS for token in learned[0].tokens)
     bounded = fit_vocabulary(FILMS, 8, most_tokens=10)
     assert bounded is not None
     assert len(bounded[0].tokens) == 10
     least = min(seen.count(token) for token in bounded[0].tokens)
     assert least >= sorted(map(seen.count, set(seen)))[-10]
+
+
+def test_years_are_learned_as_years_alone_and_prices_of_four_digits_as_amounts() -> None:
+    draw = np.random.default_rng(4)
+    years = [{"made": 1900 + int(n)} for n in draw.integers(120, size=300)]
+    learned = fit_vocabulary(years, 16)
+    assert learned is not None
+    widths = {token.partition(":")[0].rstrip("+") for token in learned[0].tokens if "~" in token}
+    assert widths == {f"made~{width}" for width in (2, 5, 10, 20, 50)}
+
+    fusion = fitted([{"price": int(price)} for price in draw.integers(100, 4000, 400)])
+    for one, near, far in ((1199, 1299, 2899), (950, 1050, 3900), (2950, 3050, 200)):
+        vectors = [vector_of(fusion, {"price": price}) for price in (one, near, far)]
+        assert vectors[0] @ vectors[1] > vectors[0] @ vectors[2] + 0.1
 
 
 def test_the_order_of_the_items_does_not_change_the_vocabulary() -> None:

@@ -7,11 +7,11 @@ import random
 from typing import Any
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from encoders.attributes import attribute_tokens
-from encoders.attributes.tokens import MOST_PER_ITEM, MOST_PER_NAME
+from encoders.attributes.tokens import MOST_PER_ITEM, MOST_PER_NAME, beyond_years
 
 scalars = (
     st.text(max_size=40)
@@ -84,23 +84,61 @@ def test_near_years_share_more_than_far_ones(year: int, near: int, further: int)
     assert shared(year, year) == 1.0
 
 
-def year(amount: float) -> bool:
-    """Whole numbers of four digits are read as years, not as amounts (docs/fusion.md)."""
-    return amount.is_integer() and 1000 <= amount < 3000
-
-
-@given(st.floats(0.01, 1e9), st.floats(1.0, 1.04), st.floats(4.0, 20.0))
+@given(st.floats(0.01, 1e9), st.floats(1.0, 1.04), st.floats(4.0, 20.0), st.booleans())
+@example(amount=980.0, near=1.04, far=4.0, whole=True)
+@example(amount=1000.0, near=1.04, far=4.0, whole=True)
+@example(amount=2950.0, near=1.034, far=4.0, whole=True)
 def test_near_amounts_share_more_than_far_ones_at_any_scale(
-    amount: float, near: float, far: float
+    amount: float, near: float, far: float, whole: bool
 ) -> None:
-    assume(not any(year(amount * factor) for factor in (1.0, near, far)))
-    assert shared(amount, amount * near) > shared(amount, amount * far)
+    one, two, three = (
+        float(round(found)) if whole else found for found in (amount, amount * near, amount * far)
+    )
+    assume(one)
+    assert shared(one, two) > shared(one, three)
 
 
 @given(st.floats(0.1, 1e9), st.floats(1.0, 1.04))
+@example(amount=999.5, near=1.0005)
+@example(amount=2999.0, near=1.001)
 def test_no_boundary_parts_neighbours_altogether(amount: float, near: float) -> None:
-    assume(year(amount) == year(amount * near))
     assert shared(amount, amount * near) > 0.2
+
+
+@pytest.mark.parametrize(
+    ("one", "other"), [(950, 1050), (1199, 1299), (2950, 3050), (1299, 1299.99), ("1299", "1399")]
+)
+def test_prices_of_four_digits_are_near_one_another(one: Any, other: Any) -> None:
+    assert shared(one, other) > 0.15
+    assert shared(one, other) > shared(one, 190) + 0.1
+    assert shared(one, other) > shared(one, 9000) + 0.1
+
+
+def test_where_all_are_years_what_takes_them_for_amounts_is_told_apart() -> None:
+    years = attribute_tokens({"year": [1519, 1994, 2100], "seen": "1994-05-01"})
+    left_out = beyond_years(dict.fromkeys(years, 1))
+    assert {"year~100:19", "year~200+:10", "year~log~1:10"} <= left_out
+    assert not {token for token in left_out if token.startswith("seen")}
+    kept = {token.partition(":")[0].rstrip("+") for token in set(years) - left_out if "~" in token}
+    assert {token for token in kept if token.startswith("year")} == {
+        f"year~{width}" for width in (2, 5, 10, 20, 50)
+    }
+
+
+@pytest.mark.parametrize("other", [1499, 2101, 1699.5, -1700, 0])
+def test_a_name_has_years_where_nine_in_ten_of_its_numbers_are(other: float) -> None:
+    tokens = dict.fromkeys(attribute_tokens({"made": [1599, 1799]}), 45)
+    odd = [token for token in attribute_tokens({"made": other}) if "=" in token]
+    assert beyond_years(tokens | dict.fromkeys(odd, 10))
+    assert not beyond_years(tokens | dict.fromkeys(odd, 11))
+
+
+def test_text_is_the_same_in_either_unicode_form() -> None:
+    composed, apart = "Andr\u00e9 T\u00e9chin\u00e9", "Andre\u0301 Te\u0301chine\u0301"
+    assert attribute_tokens({"director": apart}) == attribute_tokens({"director": composed})
+    assert attribute_tokens({"director": "Andre Techine"}) != attribute_tokens(
+        {"director": composed}
+    )
 
 
 def test_a_minus_is_another_amount() -> None:
