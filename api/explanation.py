@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from api.candidates import Candidates
 from api.choice import Choice
 from api.history import History
 from api.ranked import Space
+from domain.items import Item
+from index import Hit
 from ranking import Explained, Query
 from ranking.sources import HISTORY, Source, history_asks, sources
 
@@ -35,7 +37,7 @@ def explained_in_full(
         [one.told for one in choice.results],
         asks,
     )
-    paths = _paths(space, [found.hits[one.at].id for one in choice.results], history)
+    paths = _paths(space, [found.hits[one.at] for one in choice.results], history)
     explanations = [
         {"sources": [_shown(row, history) for row in rows], "paths": path}
         for (_, rows), path in zip(tables, paths, strict=True)
@@ -43,16 +45,23 @@ def explained_in_full(
     return [one for one, _ in tables], explanations
 
 
-def _paths(space: Space, ids: Sequence[str], history: History) -> list[list[str]]:
+def _paths(space: Space, hits: Sequence[Hit], history: History) -> list[list[str]]:
     """What each item shares with the history in the knowledge graph, in words."""
     if space.graph is None or not len(history):
-        return [[] for _ in ids]
-    reasons = space.graph.reasons(history.ids)
+        return [[] for _ in hits]
+    graph = space.graph
+    taken = zip(history.ids, history.titles, history.attributes, strict=True)
+    reasons = graph.reasons([_item(*one) for one in taken])
     names = [title or item_id for title, item_id in zip(history.titles, history.ids, strict=True)]
+    nodes = graph.nodes_of([_item(hit.id, hit.title, hit.attributes) for hit in hits]).tolist()
     return [
-        [path.text(names[path.because]) for path in reasons.paths(space.graph.node(one), PATHS)]
-        for one in ids
+        [path.text(names[path.because]) for path in reasons.paths(node, PATHS)] for node in nodes
     ]
+
+
+def _item(item_id: str, title: str, attributes: Mapping[str, Any]) -> Item:
+    """What the graph links by, of an item that was checked when it was published."""
+    return Item.model_construct(id=item_id, title=title, attributes=dict(attributes))
 
 
 def _shown(source: Source, history: History) -> dict[str, Any]:

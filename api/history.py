@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -18,7 +19,7 @@ class History:
     """The items of somebody's history that are indexed, each once, in order.
 
     Attributes:
-        ids, titles: of the items.
+        ids, titles, attributes: of the items.
         ranks: [n, dim], their rank vectors.
         weights: [n] > 0, what was done with each, added up.
         decayed: [n] > 0, what each counts in `content`.
@@ -27,6 +28,7 @@ class History:
 
     ids: list[str] = field(default_factory=list)
     titles: list[str] = field(default_factory=list)
+    attributes: list[Mapping[str, Any]] = field(default_factory=list)
     ranks: Matrix = field(default_factory=lambda: np.zeros((0, 0), dtype=np.float32))
     weights: list[float] = field(default_factory=list)
     decayed: list[float] = field(default_factory=list)
@@ -42,6 +44,7 @@ class History:
         ids: Sequence[str],
         ranks: Sequence[Vector],
         titles: Sequence[str],
+        attributes: Sequence[Mapping[str, Any]],
         weights: Sequence[float],
         ages_s: Sequence[float],
         half_life_s: float,
@@ -67,6 +70,7 @@ class History:
         return cls(
             ids=list(first),
             titles=[titles[at] for at in first.values()],
+            attributes=[attributes[at] for at in first.values()],
             ranks=matrix[list(first.values())],
             weights=list(total.values()),
             decayed=list(share.values()),

@@ -146,6 +146,7 @@ class Recommender:
             [ids[at] for at in used],
             [held[ids[at]].vector for at in used],
             [held[ids[at]].title for at in used],
+            [held[ids[at]].attributes for at in used],
             [weights[at] for at in used],
             [ages_s[at] for at in used],
             self._settings.history_half_life_days * DAY_S,

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from api.cache import LruCache
 from domain.vectors import RANK, Vector
@@ -16,12 +17,14 @@ HISTORY_FRESH_S = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """One item's rank vector: [dim] float32, of which version, and when that was rewritten."""
+    """One item's rank vector: [dim] float32, of which version, and when that was rewritten;
+    title and attributes are what a knowledge graph may know it by."""
 
     version: int
     rewritten_at: float
     vector: Vector
     title: str
+    attributes: Mapping[str, Any]
     read_at: float
 
 
@@ -65,7 +68,14 @@ class ItemVectors:
         now = time.monotonic()
         found = {}
         for item_id, item in self._index.fetch(collection, ids, with_vectors=[RANK]).items():
-            held = Held(item.version, item.rewritten_at, item.vectors[RANK], item.title, now)
+            held = Held(
+                item.version,
+                item.rewritten_at,
+                item.vectors[RANK],
+                item.title,
+                item.attributes,
+                now,
+            )
             self._cache.put((collection, item_id), held)
             found[item_id] = held
         return found

@@ -100,9 +100,9 @@ class GraphArtifact:
         """Features that each of these nodes shares with another, [n]: what the control keeps."""
         return shared_degrees(self.graph, nodes)
 
-    def reasons(self, history: Sequence[str]) -> Reasons:
-        """A user's history (item ids, the most recent first), ready for `Reasons.paths`."""
-        return reasons(self.graph, [self.node(one) for one in history])
+    def reasons(self, history: Sequence[Item]) -> Reasons:
+        """A user's history, the most recent first, ready for `Reasons.paths`."""
+        return reasons(self.graph, self.nodes_of(history).tolist())
 
     def save(self, folder: FilePath) -> None:
         """Write the artifact into a folder that exists."""

@@ -447,3 +447,32 @@ def test_an_explanation_tells_the_paths_of_an_imported_graph(make_service):
     paths = {one["id"]: one["explanation"]["paths"] for one in found}
     assert paths.pop("g3") == ["because you liked Film 0: directed by scott"]
     assert all(not path for path in paths.values())
+
+
+def test_items_that_arrive_after_the_graph_tell_and_are_told_by_paths(make_service):
+    service = make_service()
+    films = {f"g{n}": f"Film {n}" for n in range(6)}
+    service.publish(*({"id": one, "title": title} for one, title in films.items()))
+    edges = [(f"m{n}", "directed_by", f"p{n % 3}") for n in range(9)]
+    knowledge, _, _ = read_graph(
+        ("\t".join(edge).encode() for edge in edges),
+        [f"m{n}\tFilm {n}".encode() for n in range(8)],
+    )
+    items = [Item(id=one, title=title) for one, title in films.items()]
+    links = link_items(knowledge, items, {}).found
+    store = GraphStore(service.settings.folder("artifacts") / "graph")
+    store.publish(graph_artifact(knowledge, links, {}, 4))
+    service.publish(
+        {"id": "by-title", "title": "Film 6"},
+        {"id": "by-attribute", "title": "Another", "attributes": {"entity": "m8"}},
+    )
+    paths = {
+        one["id"]: one["explanation"]["paths"]
+        for one in service.recommend(liked=["g0", "g2"], explain=True, limit=20)["results"]
+    }
+    assert paths["by-title"] == ["because you liked Film 0: directed by p0"]
+    assert paths["by-attribute"] == ["because you liked Film 2: directed by p2"]
+    late = service.recommend(liked=["by-attribute"], explain=True, limit=20)["results"]
+    told = {one["id"]: one["explanation"]["paths"] for one in late}
+    assert told["g5"] == ["because you liked Another: directed by p2"]
+    assert told["g0"] == []

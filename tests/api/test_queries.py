@@ -69,7 +69,7 @@ def test_with_a_history_every_query_is_made_anew() -> None:
     rank = np.zeros(RANKS.dim, dtype=np.float32)
     rank[: RANKS.content] = FUSION.fuse({"text": np.ones(12)})
     rank[RANKS.content] = 1.0
-    history = History.of(SPACE, ["a"], [rank], ["A"], [1.0], [0.0], 86_400.0)
+    history = History.of(SPACE, ["a"], [rank], ["A"], [{}], [1.0], [0.0], 86_400.0)
     alone = queries.of(SPACE, ada, NOTHING_DONE)
     assert not same(queries.of(SPACE, ada, history), alone)
     assert queries.of(SPACE, ada, NOTHING_DONE) is alone

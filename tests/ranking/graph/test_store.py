@@ -37,9 +37,10 @@ def test_what_was_saved_is_what_is_loaded(tmp_path):
     assert dict(loaded.graph.aliases) == dict(artifact.graph.aliases)
     assert dict(loaded.links) == dict(artifact.links)
     assert np.array_equal(loaded.vectors(["i0", "i3"]), artifact.vectors(["i0", "i3"]))
-    assert loaded.reasons(["i0"]).paths(loaded.node("i2")) == artifact.reasons(["i0"]).paths(
-        artifact.node("i2")
-    )
+    liked = [Item(id="i0", title="Film 0")]
+    paths = artifact.reasons(liked).paths(artifact.node("i2"))
+    assert paths
+    assert loaded.reasons(liked).paths(loaded.node("i2")) == paths
 
 
 def test_the_version_names_the_content():
@@ -56,6 +57,16 @@ def test_an_item_that_arrives_later_is_linked_and_folded_in():
     assert found[0].any()
     assert not found[1].any()
     assert not artifact.vectors(["new"]).any()
+
+
+def test_an_item_that_arrives_later_has_paths_and_is_one():
+    artifact = made()
+    late = Item(id="new", title="Whatever", attributes={"entity": "m6"})
+    old = Item(id="i4", title="Film 4")
+    assert [one.entity for one in artifact.reasons([old]).paths(artifact.node_of(late), 9)] == [
+        "p0"
+    ]
+    assert artifact.reasons([late]).paths(artifact.node("i4"), 9)[0].entity == "p0"
 
 
 def test_a_new_item_never_takes_the_entity_of_another():
