@@ -131,14 +131,19 @@ class GraphArtifact:
             "values": self.spectral.values,
         }
         save_file(arrays, folder / ARRAYS_FILE)
+        (folder / FACTS_FILE).write_text(self.facts(), encoding="utf-8")
+
+    def facts(self) -> str:
+        """JSON of what is in no array, the report among it."""
         facts = {
             "format": FORMAT,
             "version": self.version,
-            "relations": list(graph.relations),
+            "relations": list(self.graph.relations),
+            "relation_names": list(self.graph.relation_names.items()),
             "longest": self.spectral.longest,
             "report": dict(self.report),
         }
-        (folder / FACTS_FILE).write_text(json.dumps(facts, indent=1), encoding="utf-8")
+        return json.dumps(facts, indent=1)
 
     @classmethod
     def load(cls, folder: FilePath) -> GraphArtifact:
@@ -182,6 +187,8 @@ def graph_artifact(
         [f"{item}={entity}" for item, entity in sorted(given.items())],
     ):
         digest.update("\x00".join([str(len(texts)), *texts]).encode())
+    for number, name in graph.relation_names.items():
+        digest.update(f"\x00{number}={name}".encode())
     return replace(made, version=f"g-{digest.hexdigest()[:12]}")
 
 
@@ -204,6 +211,7 @@ def _read(facts: Mapping[str, Any], arrays: Arrays) -> GraphArtifact:
         edges,
         dict(zip(arrays["named"].tolist(), _unpacked("names", arrays), strict=True)),
         aliases,
+        {int(number): str(name) for number, name in facts.get("relation_names", ())},
     )
     _within("nodes", arrays["nodes"], len(entities))
     ways = list(Way)

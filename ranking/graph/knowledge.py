@@ -33,6 +33,7 @@ class KnowledgeGraph:
         edges: [m, 3] int32 (head, relation, tail), sorted, without loops or duplicates.
         names: {node: the name that people read}; a node without one goes by its id.
         aliases: {node: further names}.
+        relation_names: {relation: its name}; one without goes by the words of its id.
     """
 
     entities: tuple[str, ...]
@@ -40,6 +41,7 @@ class KnowledgeGraph:
     edges: NDArray[np.int32] = field(repr=False)
     names: Mapping[int, str] = field(default_factory=dict, repr=False)
     aliases: Mapping[int, Sequence[str]] = field(default_factory=dict, repr=False)
+    relation_names: Mapping[int, str] = field(default_factory=dict, repr=False)
 
     @cached_property
     def number(self) -> dict[str, int]:
@@ -131,10 +133,10 @@ def without_inverses(
     within = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
     theirs = order[np.repeat(left, counts) + within]
     pair = relation[mine] * relations + relation[theirs]
-    agreeing = np.bincount(pair, minlength=0) if len(pair) else np.zeros(0, dtype=np.int64)
+    _, which, counted = np.unique(pair, return_inverse=True, return_counts=True)
     sizes = np.bincount(relation, minlength=relations)
-    smaller = np.minimum(sizes[pair // relations], sizes[pair % relations]) if len(pair) else pair
-    inverse = agreeing[pair] >= INVERSE_SHARE * smaller if len(pair) else np.zeros(0, dtype=bool)
+    smaller = np.minimum(sizes[pair // relations], sizes[pair % relations])
+    inverse = counted[which] >= INVERSE_SHARE * smaller
     one, two = relation[mine], relation[theirs]
     weaker = (sizes[one] < sizes[two]) | ((sizes[one] == sizes[two]) & (one > two))
     weaker |= (one == two) & (head[mine] > tail[mine])

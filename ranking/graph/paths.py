@@ -7,6 +7,7 @@ described by its rarest features, so that no hub costs more than a handful of lo
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from math import log
@@ -23,6 +24,12 @@ RAREST = 256
 
 OTHER_ROLE = 0.7
 """What a path counts whose two relations differ (written by, directed by), against 1."""
+
+PREPOSITIONS = frozenset({"at", "by", "for", "from", "in", "on", "to", "with"})
+"""With one of these at its end a relation from the other side speaks of the item."""
+
+NAMESPACE = re.compile(r"[/#:]")
+CAMEL = re.compile(r"(?<=[a-z])[A-Z](?=[a-z])")
 
 DIRECT = 1.5
 """What an edge between the two items themselves counts (a sequel)."""
@@ -53,7 +60,8 @@ class Path:
         """In words: "because you liked Alien: directed by Ridley Scott"."""
         if not self.other_relation:
             return f"because you liked {history_title}: {self.relation}"
-        shared = f"because you liked {history_title}: {self.relation} {self.name}"
+        between = ": " if self.relation.endswith(" it") else " "
+        shared = f"because you liked {history_title}: {self.relation}{between}{self.name}"
         if self.other_relation == self.relation:
             return shared
         return f"{shared} ({history_title}: {self.other_relation})"
@@ -75,18 +83,20 @@ class Reasons:
     def paths(self, node: int, limit: int = 1) -> list[Path]:
         """The best paths from a recommended item's node to the history, at most one per entity.
 
+        That it is in the history itself is no reason for it.
+
         Args:
             node: -1 where the item is not linked: no paths.
         """
         if node < 0:
             return []
-        graph, size = self.graph, len(self.graph.entities)
+        graph, size, itself = self.graph, len(self.graph.entities), self.nodes.get(node)
         degrees, total = graph.degrees, 2 * max(len(graph.edges), 1)
         best: dict[int, tuple[float, int, int, int | None]] = {}
         for code in rarest(graph, node):
             kind, entity = divmod(code, size)
             direct = self.nodes.get(entity)
-            meets = self.features.get(entity, ())
+            meets = [meet for meet in self.features.get(entity, ()) if meet[0] != itself]
             if direct is None and not meets:
                 continue
             rarity = log(total / int(degrees[entity]))
@@ -139,17 +149,32 @@ def rarest(graph: KnowledgeGraph, node: int) -> list[int]:
 
 
 def words(graph: KnowledgeGraph, kind: int) -> str:
-    """A relation in words, from the side of the item.
+    """A relation in words, from the side of the item: its name, else those of its id.
 
-    "film.film.directed_by" reads "directed by"; an edge that reaches the item is told by the role
-    of its other end: "film.director.film" reads "director".
+    "film.film.directed_by" and "directedBy" read "directed by"; of an address what is behind the
+    last / or # counts. An edge that reaches the item is told by the role of its other end:
+    "director_of" and "film.director.film" read "director", "based_on" reads "based on it".
     """
-    outward = kind < len(graph.relations)
-    parts = graph.relations[kind % len(graph.relations)].strip("./:# ").split(".")
-    if outward:
-        return _plain(parts[-1])
-    return _plain(parts[-2]) if len(parts) > 1 else f"{_plain(parts[-1])} of"
+    number = kind % len(graph.relations)
+    given = graph.relation_names.get(number)
+    parts = [given] if given else [_plain(part) for part in _parts(graph.relations[number])]
+    last = parts[-1]
+    if kind < len(graph.relations):
+        return last
+    role, _, preposition = last.rpartition(" ")
+    if role and preposition.casefold() == "of":
+        return role
+    if len(parts) > 1:
+        return parts[-2]
+    return f"{last} it" if role and preposition.casefold() in PREPOSITIONS else f"{last} of"
+
+
+def _parts(relation: str) -> list[str]:
+    """What an id is put together from, without its namespace: of "ns:film.director" the two."""
+    local = NAMESPACE.split(relation.strip("./:# "))[-1]
+    return [part for part in local.split(".") if part.strip(" _")] or [relation]
 
 
 def _plain(name: str) -> str:
-    return name.rsplit("/", 1)[-1].rsplit("#", 1)[-1].replace("_", " ").strip()
+    apart = CAMEL.sub(lambda found: f" {found[0].lower()}", name)
+    return " ".join(apart.replace("_", " ").split())

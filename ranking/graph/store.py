@@ -50,11 +50,21 @@ class GraphStore:
             return self._held[1]
 
     def publish(self, artifact: GraphArtifact) -> None:
-        """Write a graph and make it the one that serves."""
+        """Write a graph and make it the one that serves.
+
+        A folder of its name that is damaged is replaced, and one that tells of another import
+        tells of this one.
+        """
         self._folder.mkdir(parents=True, exist_ok=True)
         pointer = json.dumps({"version": artifact.version})
+        folder = self._folder / artifact.version
         with alone(self._folder / "lock"):
-            put_folder(self._folder / artifact.version, artifact.save)
+            if folder.exists() and not _is_whole(folder):
+                remove_folder(folder)
+            put_folder(folder, artifact.save)
+            facts = artifact.facts().encode()
+            if (folder / FACTS_FILE).read_bytes() != facts:
+                write_durably(folder / FACTS_FILE, facts)
             write_durably(self._pointer, pointer.encode())
             self._retire(artifact.version)
 
@@ -81,3 +91,11 @@ class GraphStore:
             return old
         log.info("graph loaded", graph=found.version, entities=len(found.graph.entities))
         return found
+
+
+def _is_whole(folder: Path) -> bool:
+    try:
+        GraphArtifact.load(folder)
+    except RejectedError:
+        return False
+    return True

@@ -110,19 +110,26 @@ def read_graph(
     reading.duplicates = len(rows) - len(edges)
     edges, reading.inverses = without_inverses(edges, len(entities), len(relations))
     reading.kept = len(edges)
-    shown, aliases, named = _read_names(names, entities)
-    graph = KnowledgeGraph(tuple(entities), tuple(relations), edges, shown, aliases)
+    spoken: dict[int, str] = {}
+    shown, aliases, named = _read_names(names, entities, relations, spoken)
+    graph = KnowledgeGraph(tuple(entities), tuple(relations), edges, shown, aliases, spoken)
     return graph, reading, named
 
 
 def _read_names(
-    lines: Iterable[bytes | None], entities: Mapping[str, int]
+    lines: Iterable[bytes | None],
+    entities: Mapping[str, int],
+    relations: Mapping[str, int],
+    spoken: dict[int, str],
 ) -> tuple[dict[int, str], dict[int, list[str]], Reading]:
+    """Names and aliases of nodes; the first name of a relation goes into `spoken`."""
     reading = Reading()
     shown: dict[int, str] = {}
     aliases: dict[int, list[str]] = {}
     for entity, name in _rows(lines, 2, reading):
         reading.kept += 1
+        if entity in relations:
+            spoken.setdefault(relations[entity], name)
         node = entities.get(entity)
         if node is None:
             continue

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from ranking.graph import reasons
 from tests.ranking.graph.conftest import graph_of
 
@@ -64,3 +66,52 @@ def test_a_hub_is_no_reason():
     graph = graph_of(*rows)
     found = history_of(graph, "i0").paths(graph.number["i1"], limit=5)
     assert [path.entity for path in found] == ["x"]
+
+
+@pytest.mark.parametrize(
+    ("relation", "outward", "inward"),
+    [
+        ("director_of", "director of scott", "director scott"),
+        ("part of", "part of scott", "part scott"),
+        ("directedBy", "directed by scott", "directed by it: scott"),
+        ("based_on", "based on scott", "based on it: scott"),
+        ("film.film.directed_by", "directed by scott", "film scott"),
+        ("film.director.film", "film scott", "director scott"),
+        ("http://dbpedia.org/ontology/musicComposer", "music composer scott", "music composer of"),
+        ("http://www.wikidata.org/prop/direct/P57", "P57 scott", "P57 of scott"),
+        ("http://example.org/onto#sequelOf", "sequel of scott", "sequel scott"),
+        ("schema:director", "director scott", "director of scott"),
+        ("a.b/c", "c scott", "c of scott"),
+    ],
+)
+def test_a_relation_is_told_in_words_from_either_side(relation, outward, inward):
+    graph = graph_of(f"alien|{relation}|scott", f"blade|{relation}|scott")
+    (path,) = history_of(graph, "alien").paths(graph.number["blade"])
+    assert path.text("Alien") == f"because you liked Alien: {outward}"
+    graph = graph_of(f"scott|{relation}|alien", f"scott|{relation}|blade")
+    (path,) = history_of(graph, "alien").paths(graph.number["blade"])
+    assert path.text("Alien").startswith(f"because you liked Alien: {inward}")
+
+
+def test_a_neighbour_on_the_other_side_is_told_by_its_role():
+    graph = graph_of("aliens|sequel_of|alien", "film|based_on|book")
+    (path,) = history_of(graph, "aliens").paths(graph.number["alien"])
+    assert path.text("Aliens") == "because you liked Aliens: sequel"
+    (path,) = history_of(graph, "film").paths(graph.number["book"])
+    assert path.text("The Film") == "because you liked The Film: based on it"
+
+
+def test_a_relation_goes_by_its_name_where_it_has_one():
+    rows = ("alien|P57|scott", "blade|P57|scott", "scott|P58|heat")
+    graph = graph_of(*rows, names=("P57|director", "P57|film director", "P58|author", "q|q"))
+    (path,) = history_of(graph, "alien").paths(graph.number["blade"])
+    assert path.text("Alien") == "because you liked Alien: director scott"
+    (path,) = history_of(graph, "heat").paths(graph.number["blade"])
+    assert path.text("Heat") == "because you liked Heat: director scott (Heat: author of)"
+
+
+def test_an_item_is_no_reason_for_itself():
+    graph = graph_of("alien|by|scott", "blade|by|scott", "alien|in|space")
+    assert history_of(graph, "alien").paths(graph.number["alien"], limit=9) == []
+    found = history_of(graph, "alien", "blade").paths(graph.number["alien"], limit=9)
+    assert [(path.because, path.entity) for path in found] == [(1, "scott")]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from ranking.graph import GraphArtifact, GraphStore, graph_artifact, link_items
 from ranking.graph.artifact import ARRAYS_FILE, FACTS_FILE
 from tests.ranking.graph.conftest import graph_of
 
-NAMES = ("m0|Alien (1979)", "m0|Alien: le 8e passager", "p0|Ridley Scott")
+NAMES = ("by|directed by", "m0|Alien (1979)", "m0|Alien: le 8e passager", "p0|Ridley Scott")
 
 
 def made(dim: int = 4, films: int = 8) -> GraphArtifact:
@@ -34,6 +35,7 @@ def test_what_was_saved_is_what_is_loaded(tmp_path):
     assert loaded.graph.entities == artifact.graph.entities
     assert loaded.graph.relations == artifact.graph.relations
     assert dict(loaded.graph.names) == dict(artifact.graph.names)
+    assert dict(loaded.graph.relation_names) == {0: "directed by"}
     assert dict(loaded.graph.aliases) == dict(artifact.graph.aliases)
     assert dict(loaded.links) == dict(artifact.links)
     assert np.array_equal(loaded.vectors(["i0", "i3"]), artifact.vectors(["i0", "i3"]))
@@ -138,3 +140,24 @@ def test_a_damaged_graph_is_refused_and_the_old_one_stays(tmp_path, damage):
     with pytest.raises(RejectedError, match="import it again"):
         GraphArtifact.load(folder)
     assert store.current() is good
+
+
+@pytest.mark.parametrize("name", [ARRAYS_FILE, FACTS_FILE])
+def test_a_damaged_graph_serves_again_once_it_was_imported_again(tmp_path, name):
+    GraphStore(tmp_path).publish(made())
+    path = tmp_path / made().version / name
+    path.write_bytes(path.read_bytes()[:100])
+    serving = GraphStore(tmp_path)
+    assert serving.current() is None
+    GraphStore(tmp_path).publish(made())
+    assert serving.current().version == made().version
+    assert serving.current().node("i2") == made().node("i2")
+    assert serving.versions() == [made().version]
+
+
+def test_the_report_told_is_that_of_the_last_import(tmp_path):
+    store = GraphStore(tmp_path)
+    store.publish(replace(made(), report={"items": 8, "notes": ()}))
+    assert store.current().report == {"items": 8, "notes": []}
+    GraphStore(tmp_path).publish(replace(made(), report={"items": 1000, "notes": ()}))
+    assert store.current().report["items"] == 1000

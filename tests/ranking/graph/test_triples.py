@@ -71,6 +71,15 @@ def test_what_an_inverse_relation_repeats_is_one_fact():
     assert reading.inverses == 2
 
 
+def test_many_relations_cost_memory_by_the_triple_and_not_by_their_pairs():
+    count = 200_000  # squared, eight bytes each: 298 GiB
+    rows = [f"a{n}|r{n}|b{n}" for n in range(count)] + [f"b{count - 1}|back|a{count - 1}"]
+    graph, reading, _ = read_graph(lines(*rows))
+    assert len(graph.relations) == count + 1
+    assert reading.inverses == 1
+    assert len(graph.edges) == count
+
+
 def test_two_relations_that_meet_now_and_then_are_not_inverses():
     rows = [f"a{n}|cites|b{n}" for n in range(10)] + [f"b{n}|likes|a{n}" for n in range(3)]
     rows += [f"b{n}|likes|c" for n in range(10)]
