@@ -181,7 +181,10 @@ def _made(interactions: Sparse, width: int, recipe: FactorRecipe, seed: int) -> 
     if rank < 1:
         return None
     make = _ease if recipe.method == "ease" else _als
-    items, sources, side = make(taken, rank, width, recipe, seed)
+    found = make(taken, rank, width, recipe, seed)
+    if found is None:
+        return None
+    items, sources, side = found
     size = (len(counts), width)
     return Factors(
         recipe,
@@ -195,12 +198,17 @@ Made = tuple[Matrix, Matrix | None, Collaborative]
 """v of items [n, F], x of items [n, F] or None, and what folds in."""
 
 
-def _ease(taken: csr_matrix, rank: int, width: int, recipe: FactorRecipe, seed: int) -> Made:
+def _ease(
+    taken: csr_matrix, rank: int, width: int, recipe: FactorRecipe, seed: int
+) -> Made | None:
+    """None where nobody took two items: then EASE predicts nothing."""
     seen = taken.copy()
     seen.data = np.ones_like(seen.data)
     gram = np.asarray((seen.T @ seen).todense(), dtype=np.float32)
     model = item_item(gram, recipe.strength)
     predicted = model.T @ (gram @ model)
+    if not predicted.any():
+        return None
     start = np.full(len(gram), 1.0, dtype=predicted.dtype)
     _, axes = eigsh(predicted, k=rank, v0=start)
     items = _wide(axes[:, ::-1].astype(np.float32), width)

@@ -102,6 +102,19 @@ def test_too_few_interactions_are_refused_and_the_prior_stays(shop: Shop) -> Non
     assert not any(gates(shop).values())
 
 
+def test_where_everybody_took_one_item_a_alone_is_learned(shop: Shop) -> None:
+    shop.publish(*ITEMS)
+    shop.took(*((f"u{number}", ITEMS[number % 60]) for number in range(70)))
+    found = train(shop.held)
+    made = hybrid_of(shop)
+    assert (found.users, found.interactions) == (70, 70)
+    assert made.version == found.version
+    assert made.collaborative is None
+    assert not made.projection.version.startswith("prior-")
+    assert not any(gates(shop).values())
+    shop.check()
+
+
 def test_nothing_to_learn_about_is_said(shop: Shop) -> None:
     with pytest.raises(RejectedError, match="nothing is indexed"):
         train(shop.held)

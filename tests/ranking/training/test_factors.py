@@ -7,10 +7,7 @@ import pytest
 from scipy.sparse import csr_matrix
 
 from ranking.collaborative import FEW, FOLD_USERS
-from ranking.training.factors import (
-    FactorRecipe,
-    fit_factors,
-)
+from ranking.training.factors import HELD_OUT, FactorRecipe, fit_factors
 from ranking.training.pairs import hold_out, only
 
 USERS, ITEMS = 400, 40
@@ -117,6 +114,25 @@ def test_als_takes_over_where_it_is_asked_for(taken: csr_matrix) -> None:
 
 def test_too_little_makes_no_factors() -> None:
     assert fit_factors(csr_matrix(np.eye(5, dtype=np.float32)), 8) is None
+
+
+def test_where_nobody_took_two_items_there_are_no_factors() -> None:
+    ones = csr_matrix(np.eye(60, dtype=np.float32)[np.arange(70) % 60])
+    assert fit_factors(ones, 8) is None
+    assert fit_factors(ones, 8, recipes=[FactorRecipe("ease", 30.0)]) is None
+
+
+def test_one_pair_taken_together_is_enough_also_where_it_is_hidden_from_the_choice() -> None:
+    taken = np.eye(60, dtype=np.float32)[np.arange(70) % 60]
+    taken[0, 1] = 1.0
+    some = csr_matrix(taken)
+    rest, hidden = hold_out(some, HELD_OUT, np.random.default_rng(1))
+    assert hidden.nnz == 1
+    assert fit_factors(rest, 8, recipes=[FactorRecipe("ease", 30.0)]) is None
+    found = fit_factors(some, 8, seed=1)
+    assert found is not None
+    assert set(found.scores.values()) == {0.0}
+    found.side.check(8)
 
 
 def test_hidden_pairs_and_the_rest_are_all_there_was_and_nobody_is_left_with_none(
