@@ -31,7 +31,7 @@ def forgotten(parts: Parts, gone: Sequence[tuple[Receipt, Erased]]) -> list[Rece
     learned, statistics = ForgottenPart(), Statistics.NONE
     try:
         learned = forget_users(Learning(parts.settings, parts.index), users)
-    except (RetryableError, RejectedError) as error:
+    except (RetryableError, RejectedError, OSError) as error:
         log.warning("not_forgotten_yet", reason=str(error))
         statistics = Statistics.QUEUED
     if learned.projection:

@@ -95,6 +95,17 @@ def load(folder: Path, fusion: FusionLike, space: RankSpace) -> Hybrid:
     return found
 
 
+def facts_of(folder: Path) -> dict[str, Any] | None:
+    """Where a hybrid on disk comes from; nothing is told of a projection by itself, and None where
+    it cannot be read."""
+    try:
+        return dict(json.loads((folder / FACTS_FILE).read_text(encoding="utf-8"))["facts"])
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
 def named(hybrid: Hybrid) -> Hybrid:
     """The same hybrid, its versions digests of its content."""
     item_side = hashlib.blake2b(repr((hybrid.gate.k, hybrid.gate.warm)).encode(), digest_size=6)

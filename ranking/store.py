@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from domain.durable import (
     Stamp,
@@ -20,7 +21,7 @@ from domain.durable import (
 from domain.errors import RejectedError
 from domain.locks import alone
 from domain.log import logger
-from ranking.artifact import load, save
+from ranking.artifact import facts_of, load, save
 from ranking.hybrid import Hybrid, untrained
 from ranking.layout import FusionLike
 from ranking.projection import FACTS_FILE as PROJECTION_FILE
@@ -90,6 +91,21 @@ class HybridStore:
     def versions(self) -> list[str]:
         """Every hybrid on disk, for going back."""
         return sorted(folder.name for folder in self._on_disk())
+
+    def facts(self) -> dict[str, dict[str, Any] | None]:
+        """Where every hybrid on disk comes from, by version; None where that cannot be read."""
+        return {folder.name: facts_of(folder) for folder in self._on_disk()}
+
+    def remove(self, versions: Collection[str]) -> None:
+        """Remove these, of whatever fusion, and what points at them."""
+        if not versions:
+            return
+        with self._publishing():
+            for pointer in self._folder.glob("current-*.json"):
+                if self._pointed(pointer) in versions:
+                    pointer.unlink(missing_ok=True)
+            for version in versions:
+                remove_folder(self._folder / _safe(version))
 
     def keep_only(self, hybrid: Hybrid, fusion: FusionLike) -> None:
         """Remove every other hybrid, of any fusion: what a forgotten user left in them."""

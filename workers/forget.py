@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from catalog import Catalog
 from domain.errors import RejectedError
@@ -13,6 +14,7 @@ from index import ItemIndex
 from ranking import Hybrid, prior
 from workers.collection import Active
 from workers.learning import Learning, option_of, with_matrices
+from workers.sums import Sums
 
 PAGE = 1_000
 
@@ -56,28 +58,27 @@ def forget_user(settings: Settings, index: ItemIndex, user_id: str) -> Forgotten
 
 
 def forget_users(learning: Learning, users: Sequence[str]) -> ForgottenPart:
-    """See forget_user."""
+    """See forget_user. Finishes also what another call was cut short of."""
     with learning.publishing():
         active = learning.served()
         if active is None:
             return ForgottenPart()
         hybrid = learning.hybrids.current(active.fusion, active.space)
         sums = learning.sums_of(hybrid)
-        _forget_elsewhere(learning, users, hybrid, active, sums.name if sums else None)
+        _forget_elsewhere(learning, users, hybrid, sums.name if sums else None)
         known = [user for user in users if sums is not None and sums.has(user)]
         knows_itself = _began_with_itself(hybrid)
-        if sums is None or not (known or knows_itself):
+        if sums is None or not (known or knows_itself or sums.unsolved() is not None):
             return ForgottenPart()
         if knows_itself:
             sums.begin_with(prior(active.fusion).matrices)
             hybrid = _begun_anew(hybrid)
         before = sums.totals()
-        items = sums.replace(active.fusion.blocks, sums.without(sums.layout(), known))
-        after = sums.totals()
+        sums.replace(active.fusion.blocks, sums.without(sums.layout(), known))
+        after, items = sums.totals(), sums.unsolved() or []
         made = with_matrices(hybrid, active.fusion, sums.solve(active.fusion.blocks))
         learning.hybrids.publish(made, active.fusion)
-        learning.hybrids.keep_only(made, active.fusion)
-        learning.touched.add(items)
+        only_without(learning, active, sums, made)
         log.info("users_forgotten", users=before[0] - after[0], interactions=before[1] - after[1])
         return ForgottenPart(before[1] - after[1], len(items), made.version, option_of(hybrid))
 
@@ -91,19 +92,40 @@ def _begun_anew(hybrid: Hybrid) -> Hybrid:
     return replace(hybrid, facts={**hybrid.facts, "report": report})
 
 
+def only_without(learning: Learning, active: Active, sums: Sums, made: Hybrid) -> None:
+    """A without the users who were taken off the sums serves: what else knows them is removed, and
+    the items they had taken are counted anew. Cut short, it is done again by the next call."""
+    learning.hybrids.keep_only(made, active.fusion)
+    learning.touched.add(sums.unsolved() or [])
+    sums.solved()
+
+
 def _forget_elsewhere(
-    learning: Learning, users: Sequence[str], hybrid: Hybrid, active: Active, serving: str | None
+    learning: Learning, users: Sequence[str], hybrid: Hybrid, serving: str | None
 ) -> None:
-    """Sums and hybrids of a training that serves no more are removed where they know a user."""
+    """Sums and hybrids of a training that serves no more are removed where they know a user, or
+    may: of whom a hybrid has learned is told by its sums alone."""
     others = [one for one in learning.sums.all() if one.name != serving]
-    if any(one.has(user) for one in others for user in users):
+    if any(one.unsolved() is not None or any(map(one.has, users)) for one in others):
         learning.sums.keep_only(serving)
-        learning.hybrids.keep_only(hybrid, active.fusion)
+    learning.hybrids.remove(
+        [
+            version
+            for version, facts in learning.hybrids.facts().items()
+            if version != hybrid.version and _may_know(learning, facts)
+        ]
+    )
+
+
+def _may_know(learning: Learning, facts: Mapping[str, Any] | None) -> bool:
+    if facts is None or facts.get("report", {}).get("prior", {}).get("own"):
+        return True
+    return bool(facts.get("sums")) and learning.sums.open(facts["sums"]) is None
 
 
 def forget_erased(learning: Learning, catalog: Catalog) -> int:
-    """Forget whoever the ledger deleted since the last look: a process may have died between the
-    two. How many that were.
+    """Forget whoever the ledger deleted since the last look, and finish forgetting who is only
+    taken off the sums: a process may have died in between. How many were taken off.
 
     Raises:
         RetryableError: the ledger or the index does not answer.
@@ -116,6 +138,8 @@ def forget_erased(learning: Learning, catalog: Catalog) -> int:
         return 0
     forgotten = 0
     try:
+        if sums.unsolved() is not None:
+            forget_users(learning, [])
         marks = sums.marks()
         while page := catalog.erased_users(marks.erased_at, marks.erased_id, PAGE):
             # One that came back since is learned from again as soon as they do something.

@@ -130,16 +130,14 @@ class Sums:
 
     def replace(
         self, blocks: Sequence[BlockMap], people: People, marks: Watermarks | None = None
-    ) -> list[str]:
+    ) -> None:
         """Take off what these users had added and add what they add now, in one transaction.
 
-        A user without interactions is out of it afterwards, and nothing of them is left.
+        A user without interactions is out of it afterwards, and nothing of them is left but the
+        items they had taken: these are in `unsolved` until `solved` is called.
 
         Args:
             marks: written in the same transaction.
-
-        Returns:
-            Ids of the items that users who are out of it had taken.
         """
         with self._opened() as file, file.writing():
             statistics, items = file.statistics(), self._items()
@@ -158,8 +156,19 @@ class Sums:
                 if count == 0
             }
             left = [at for at, one in enumerate(before.ids) if one in gone]
-            taken = before.interactions[left].indices.tolist() if left else []
-            return file.item_ids(set(taken))
+            if left:
+                file.put_unsolved(file.item_ids(set(before.interactions[left].indices.tolist())))
+
+    def unsolved(self) -> list[str] | None:
+        """Items of users who were taken off, as long as no A without them serves; None where there
+        are no such users. A process may have died between the two."""
+        with self._reading() as file:
+            return file.unsolved()
+
+    def solved(self) -> None:
+        """A without the users who were taken off serves, and their items will be counted anew."""
+        with self._opened() as file, file.writing():
+            file.solved()
 
     def mark(self, marks: Watermarks) -> None:
         """Say up to where the ledger is in it."""

@@ -208,6 +208,22 @@ class SumsFile:
         """Say up to where the ledger is in it."""
         self._put("marks", json.dumps(asdict(marks)).encode())
 
+    def unsolved(self) -> list[str] | None:
+        """Items of users who are out of it while the A that serves may still know them; None where
+        there are no such users."""
+        query = "SELECT value FROM facts WHERE name = 'unsolved'"
+        row = self._database.execute(query).fetchone()
+        return None if row is None else [str(one) for one in json.loads(row[0])]
+
+    def put_unsolved(self, item_ids: Sequence[str]) -> None:
+        """Some more users are out of it, who took these."""
+        known = dict.fromkeys([*(self.unsolved() or ()), *item_ids])
+        self._put("unsolved", json.dumps(list(known)).encode())
+
+    def solved(self) -> None:
+        """A without these users serves."""
+        self._database.execute("DELETE FROM facts WHERE name = 'unsolved'")
+
     # -- items
 
     def places(self, item_ids: Sequence[str]) -> dict[str, int]:

@@ -30,7 +30,7 @@ from ranking.training import (
     name_of,
 )
 from workers.collection import Active
-from workers.forget import forget_erased
+from workers.forget import forget_erased, only_without
 from workers.interactions import Interactions, from_file, from_ledger, of_users
 from workers.learning import (
     GIVEN_UP,
@@ -281,6 +281,8 @@ def _updated(held: Runtime, learning: Learning, active: Active, sums: Sums) -> T
             else with_matrices(hybrid, active.fusion, sums.solve(active.fusion.blocks))
         )
         learning.hybrids.publish(made, active.fusion)
+        if sums.unsolved() is not None:
+            only_without(learning, active, sums, made)
     seconds = {"read": read - started, "projection": time.perf_counter() - read}
     rounded = {name: round(value, 3) for name, value in seconds.items()}
     report: dict[str, Any] = {"changed_users": len(changed)}

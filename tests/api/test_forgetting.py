@@ -127,11 +127,14 @@ def test_the_receipt_names_the_learned_option_that_was_given_up(kept: Service) -
     assert kept.client.delete("/v1/users/bob").json()["removed"]["option"] is None
 
 
+@pytest.mark.parametrize(
+    "error", [RetryableError("the index does not answer"), OSError(28, "No space left on device")]
+)
 def test_where_what_was_learned_cannot_be_reached_the_receipt_says_later(
-    kept: Service, monkeypatch: pytest.MonkeyPatch
+    kept: Service, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
     def away(*_: object) -> None:
-        raise RetryableError("the index does not answer")
+        raise error
 
     monkeypatch.setattr("api.forgetting.forget_users", away)
     receipt = kept.client.delete("/v1/users/ada").json()

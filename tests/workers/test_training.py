@@ -18,7 +18,7 @@ from catalog import START
 from domain.errors import RejectedError
 from domain.events import InteractionRecorded, UserDeleted
 from domain.vectors import RANK
-from ranking.training import Recipe, Statistics
+from ranking.training import Recipe, Statistics, solve
 from workers.collection_registry import BusyError
 from workers.forget import forget_erased, forget_user
 from workers.interactions import MOST_PER_USER, Collector, from_file
@@ -198,8 +198,6 @@ def test_forgetting_a_user_leaves_what_a_training_without_them_gives(filled: Sho
     assert made.version == part.projection != before.version
     assert any(not np.allclose(old[name], made.projection.matrices[name]) for name in old)
     # A solved from sums that never held the user.
-    from ranking.training import solve
-
     sums = sums_of(filled)
     with sums._reading() as file:
         gram, ridge = file.item_gram(), file.ridge()
@@ -213,6 +211,77 @@ def test_forgetting_a_user_leaves_what_a_training_without_them_gives(filled: Sho
     assert learning(filled).hybrids.versions() == [made.version]
     assert not sums.has("u03")
     assert b"u03" not in (sums._folder / "sums.db").read_bytes()
+
+
+def solved(shop: Shop, statistics: Statistics) -> dict[str, np.ndarray]:
+    """A of these sums, as the training that serves was made."""
+    active = learning(shop).served()
+    assert active is not None
+    with sums_of(shop)._reading() as file:
+        gram, ridge, first = file.item_gram(), file.ridge(), file.prior()
+    return solve(active.fusion.blocks, statistics, gram, first, ridge)
+
+
+def serves(shop: Shop, matrices: dict[str, np.ndarray]) -> None:
+    for name, matrix in matrices.items():
+        np.testing.assert_allclose(hybrid_of(shop).projection.matrices[name], matrix, atol=1e-6)
+
+
+@pytest.mark.parametrize("step", ["publish", "keep_only"])
+@pytest.mark.parametrize("after", ["a round", "another deletion", "a training"])
+def test_forgetting_that_was_cut_short_is_finished_by_what_comes_next(
+    filled: Shop, monkeypatch: pytest.MonkeyPatch, step: str, after: str
+) -> None:
+    from workers.refresh import Refresher
+
+    train(filled.held)
+    version, before = hybrid_of(filled).version, gates(filled)
+    expected = solved(filled, everything(filled, without="u03"))
+    deleted(filled, "u03")
+
+    def dies(*_: Any, **__: Any) -> Any:
+        raise filled.Killed
+
+    with monkeypatch.context() as patched:
+        patched.setattr(f"ranking.store.HybridStore.{step}", dies)
+        with pytest.raises(filled.Killed):
+            forget_user(filled.settings, filled.held.index, "u03")
+    assert version in learning(filled).hybrids.versions()
+    if after == "a round":
+        forget_erased(learning(filled), filled.held.catalog)
+    elif after == "another deletion":
+        assert forget_user(filled.settings, filled.held.index, "nobody").projection
+    else:
+        assert not train(filled.held).whole
+    serves(filled, expected)
+    assert learning(filled).hybrids.versions() == [hybrid_of(filled).version]
+    Refresher.of(filled.held).round()
+    mine = {item for user, item in crowd() if user == "u03"}
+    assert {one for one, gate in gates(filled).items() if gate < before[one]} == mine
+    done = hybrid_of(filled).version
+    assert forget_user(filled.settings, filled.held.index, "nobody").projection == ""
+    assert hybrid_of(filled).version == done
+
+
+def test_who_an_update_takes_off_is_gone_from_the_hybrids_before_it(filled: Shop) -> None:
+    train(filled.held)
+    filled.took(("u03", "i07"))
+    deleted(filled, "u03")
+    filled.took(("u04", "i08"), ("u03", "i09"))
+    deleted(filled, "u03")
+    assert not train(filled.held).whole
+    assert not sums_of(filled).has("u03")
+    assert learning(filled).hybrids.versions() == [hybrid_of(filled).version]
+
+
+def test_a_hybrid_whose_sums_are_gone_goes_with_the_next_deletion(filled: Shop) -> None:
+    first = train(filled.held).version
+    second = train(filled.held, whole=True).version
+    assert set(learning(filled).hybrids.versions()) == {first, second}
+    assert [one.name for one in learning(filled).sums.all()] == [sums_of(filled).name]
+    assert forget_user(filled.settings, filled.held.index, "nobody").projection == ""
+    assert learning(filled).hybrids.versions() == [second]
+    assert hybrid_of(filled).version == second
 
 
 def test_through_concepts_a_has_their_number_as_its_rank_also_after_forgetting(
