@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from api.because import KNOWN_ITEMS, Known, because, reason_of
 from api.cache import LruCache
 from api.candidates import Candidates, candidates
-from api.choice import Choice, Chosen, Wish, choose
+from api.choice import Choice, Chosen, Wish, choose, is_settled
 from api.explanation import explained_in_full
 from api.history import History
 from api.mistyped import explain_empty
@@ -36,9 +36,30 @@ LEAST_CANDIDATES = 100
 PER_RESULT = 5
 MOST_CANDIDATES = 2_000
 """Candidates for an answer that is chosen: max(100, 5 * limit), and more, up to this many, where
-quotas and near-duplicates leave too few of them."""
+quotas and near-duplicates leave too few of them, or what lowers scores may have let better ones
+lie further down."""
+
+SEARCHES_PAST_COPIES = 3
+"""Further searches, each of MOST_CANDIDATES and without the near-duplicates met so far, where those
+leave too few."""
+
+COPIES_LEFT_OUT = "fewer than asked for: the rest are near-duplicates of these, and were left out"
 
 NO_RULES = Rules()
+
+
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """What an answer may be chosen from.
+
+    Attributes:
+        more: whether there are further items.
+        floor: those have no higher score by the index.
+    """
+
+    hits: list[Hit]
+    more: bool
+    floor: float
 
 
 class Answers:
@@ -108,6 +129,7 @@ class Answers:
             self._check_rules(space, wish)
             pins = self._pinned(space, ask, seen, notes, now)
             found, choice = self._chosen(space, query, ask, wish, search, seen, pins)
+            notes.extend(_about_copies(choice, wish))
         told, explanations = [one.told for one in choice.results], None
         if ask.explain:
             told, explanations = explained_in_full(space, query, found, choice, history)
@@ -210,17 +232,38 @@ class Answers:
         size = max(LEAST_CANDIDATES, PER_RESULT * wish.limit)
         if size > MOST_CANDIDATES // 2:
             size = max(MOST_CANDIDATES // 2, wish.limit)
-        bound = self._unsure.bias_bound(space, query)
+        searches = 0 if query.is_zero else SEARCHES_PAST_COPIES
+        copies: dict[str, Hit] = {}
         while True:
-            hits = self._pool(space, query, ask, wish, replace(search, limit=size), seen, pins)
-            asked = None if query.is_zero else query
-            found = candidates(space, asked, hits, self._vectors, bound)
-            unsure = self._unsure.leverage(space, found.content) if wish.explore else None
-            choice = choose(found, wish, self._catalog.interaction_counts, unsure)
-            enough = len(choice.results) >= wish.limit or len(hits) < size
-            if enough or size >= MOST_CANDIDATES:
-                return found, choice
-            size = min(size * PER_RESULT, MOST_CANDIDATES)
+            pool = self._pool(space, query, ask, wish, replace(search, limit=size), seen, pins)
+            found, choice = self._choose(space, query, wish, pool.hits)
+            lowered = bool(wish.rules.bury) or found.bounded
+            settled = is_settled(choice, wish, pool.floor, lowered=lowered)
+            if settled or not pool.more:
+                break
+            if size < MOST_CANDIDATES:
+                size = min(size * PER_RESULT, MOST_CANDIDATES)
+                continue
+            refused = set(choice.copies)
+            copies.update((hit.id, hit) for hit in found.hits if hit.id in refused)
+            if searches == 0 or not refused:
+                if copies and len(choice.results) < wish.limit:
+                    best = [hit for key, hit in copies.items() if key not in refused][: wish.limit]
+                    filling = replace(wish, fill=True)
+                    found, choice = self._choose(space, query, filling, [*pool.hits, *best])
+                break
+            seen.ids.update(refused)
+            searches -= 1
+        return found, replace(choice, copies=list({**copies, **dict.fromkeys(choice.copies)}))
+
+    def _choose(
+        self, space: Space, query: Query, wish: Wish, hits: Sequence[Hit]
+    ) -> tuple[Candidates, Choice]:
+        bound = self._unsure.bias_bound(space, query)
+        asked = None if query.is_zero else query
+        found = candidates(space, asked, hits, self._vectors, bound)
+        unsure = self._unsure.leverage(space, found.content) if wish.explore else None
+        return found, choose(found, wish, self._catalog.interaction_counts, unsure)
 
     def _pool(
         self,
@@ -231,11 +274,12 @@ class Answers:
         search: Search,
         seen: Seen,
         pins: Sequence[Hit],
-    ) -> list[Hit]:
+    ) -> Pool:
         """The best by score; of each boost the best it lifts; and the newest, where being new
         or untried is a reason to be shown."""
         pinned = {hit.id for hit in pins}
         pool: dict[str, Hit] = {}
+        more, floor = False, float("-inf")
         fresh = wish.rules.freshness is not None
         at = search.live_at or 0.0
         if not query.is_zero:
@@ -244,14 +288,20 @@ class Answers:
                 replace(search, filters={**ask.filters, **lift.where}) for lift in wish.rules.boost
             ]
             for one in searches:
-                for hit in self._hits(space, one, seen):
+                hits = self._hits(space, one, seen)
+                if one is search and len(hits) >= search.limit:
+                    more, floor = True, hits[-1].score
+                for hit in hits:
                     if one is search or passes(hit.attributes, ask.filters):
                         pool.setdefault(hit.id, hit)
         if query.is_zero or fresh or wish.explore:
             new = self._newest.items(space.collection, search.limit, ask.filters, seen, at)
+            if query.is_zero:
+                more = len(new) >= search.limit
             for hit in new:
                 pool.setdefault(hit.id, hit)
-        return [*pins, *(hit for hit in pool.values() if hit.id not in pinned)]
+        hits = [*pins, *(hit for hit in pool.values() if hit.id not in pinned)]
+        return Pool(hits, more, floor)
 
     def _pinned(
         self, space: Space, ask: RecommendRequest, seen: Seen, notes: list[str], now: float
@@ -276,3 +326,10 @@ class Answers:
                 continue
             notes.append(f"rules.pin.{at}: item {pin.item!r} {why}, so it was left out")
         return found
+
+
+def _about_copies(choice: Choice, wish: Wish) -> list[str]:
+    if choice.filled:
+        return [f"{choice.filled} of these are near-duplicates of others: little else was found"]
+    short = choice.copies and len(choice.results) < wish.limit
+    return [COPIES_LEFT_OUT] if short else []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,9 @@ from ranking.rules import RULES, Quota, addends
 
 PIN, DIVERSITY = "pin", "diversity"
 
+EVEN = 1e-3
+"""Within this the score that the index gives and the one that is told are the same."""
+
 
 @dataclass(frozen=True, slots=True)
 class Wish:
@@ -33,6 +36,7 @@ class Wish:
         cold_share: share of those for items without interactions, 0 to 1.
         seed: of the draws of exploration.
         near: the limit on near-duplicates, None for none.
+        fill: whether near-duplicates fill up what would stay empty otherwise.
         settings: how unsure scores are.
     """
 
@@ -44,6 +48,7 @@ class Wish:
     seed: int
     near: Near | None
     settings: RankingSettings
+    fill: bool = False
 
     @property
     def is_plain(self) -> bool:
@@ -62,10 +67,12 @@ class Chosen:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """The results in order, and how many candidates were left out as near-duplicates."""
+    """The results in order, the ids that were left out as near-duplicates, and how many of the
+    results are such that fill up the answer."""
 
     results: list[Chosen]
-    copies: int = 0
+    copies: list[str] = field(default_factory=list)
+    filled: int = 0
 
 
 Counts = Callable[[Collection[str]], dict[str, int]]
@@ -117,10 +124,38 @@ def choose(
         more[EXPLORE] = np.zeros(len(scores))
         more[EXPLORE][tried] = sampled[tried] - scores[tried]
         picked += tried
+    copies = [found.hits[at].id for at in picker.copies]
+    filling: list[int] = []
+    if wish.fill and copies:
+        picker.allow_copies()
+        filling = picker.pick(scores, room - len(picked))
+        picked += filling
     told = with_parts(found.told, more)
     if wish.explore or not wish.diversity:
         picked = _in_order(found, told, wish, picked)
-    return Choice(_placed(found, told, picked, pinned, places_of), picker.copies)
+    return Choice(_placed(found, told, picked, pinned, places_of), copies, len(filling))
+
+
+def is_settled(choice: Choice, wish: Wish, floor: float, *, lowered: bool) -> bool:
+    """Whether none of the items that were not looked at could be better than what was chosen.
+
+    Diversity prefers what is unlike to what is better, so there only lowered scores are a reason
+    to look further.
+
+    Args:
+        floor: no item that was not looked at has a higher score, but for what raises it.
+        lowered: whether anything lowers scores below what the index ordered items by.
+    """
+    if len(choice.results) < wish.limit:
+        return False
+    if wish.diversity and not lowered:
+        return True
+    shown = [
+        one.told.score
+        for one in choice.results
+        if one.moved_by != PIN and not one.told.parts.get(EXPLORE)
+    ]
+    return not shown or min(shown) >= floor - EVEN
 
 
 def _sampled(

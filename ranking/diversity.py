@@ -75,8 +75,8 @@ class Picker:
         self._open = np.ones(len(vectors), dtype=bool)
         self._closest: NDArray[np.float32] | None = None
         self._alike = np.zeros(len(vectors), dtype=np.int64)
-        self.copies = 0
-        """How many candidates were refused as near-duplicates."""
+        self.copies: list[int] = []
+        """Positions of the candidates that were refused as near-duplicates, in order."""
 
     def pick(
         self, scores: ArrayLike, count: int, among: NDArray[np.bool_] | None = None
@@ -96,11 +96,16 @@ class Picker:
             at = int(np.argmax(np.where(may, self._values(relevance), -np.inf)))
             may[at] = self._open[at] = False
             if self._near is not None and self._alike[at] >= self._near.most:
-                self.copies += 1
+                self.copies.append(at)
             elif self._admits(at):
                 self.take(at)
                 found.append(at)
         return found
+
+    def allow_copies(self) -> None:
+        """From now on near-duplicates may be picked, those that were refused among them."""
+        self._near = None
+        self._open[self.copies] = True
 
     def take(self, at: int) -> None:
         """Count a candidate as picked, whatever its score."""
