@@ -10,9 +10,9 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import ConfigDict, Field, model_validator
 
 from api.schemas import Answer
-from domain.fields import AttributeName, Identifier, Text
+from domain.fields import Identifier, Text
 from domain.filters import Filters
-from domain.items import Attribute, StrictModel
+from domain.items import Attributes, Phrase, StrictModel
 from domain.limits import within
 from domain.rules import Rules
 
@@ -28,6 +28,9 @@ Share = Annotated[float, Field(strict=True, ge=0, le=1, allow_inf_nan=False)]
 Words = Annotated[Text, within("profile_chars")]
 """What a person says, bounded as a profile is."""
 
+Interests = Annotated[list[Phrase], within("interests")]
+"""As a stored user's, within the same limits; so are demographics."""
+
 
 class RecommendRequest(StrictModel):
     """Who asks, by any mix of a stored user, a sentence, and liked items; and what may come."""
@@ -36,9 +39,9 @@ class RecommendRequest(StrictModel):
     profile: Words | None = Field(
         default=None, description="The person in words; takes the stored profile's place."
     )
-    interests: list[Words] = Field(default_factory=list, max_length=100)
-    demographics: dict[AttributeName, Attribute] = Field(
-        default_factory=dict, max_length=100, description="In the place of those that are stored."
+    interests: Interests = Field(default_factory=list)
+    demographics: Attributes = Field(
+        default_factory=dict, description="In the place of those that are stored."
     )
     liked: list[Identifier] = Field(
         default_factory=list, max_length=1000, description="Item ids, newest first."
@@ -75,8 +78,8 @@ class OnboardingRequest(StrictModel):
     """What is known of a new user so far: all of it, every time, for nothing is kept."""
 
     profile: Words | None = Field(default=None, description="The person in words.")
-    interests: list[Words] = Field(default_factory=list, max_length=100)
-    demographics: dict[AttributeName, Attribute] = Field(default_factory=dict, max_length=100)
+    interests: Interests = Field(default_factory=list)
+    demographics: Attributes = Field(default_factory=dict)
     answers: list[Reply] = Field(
         default_factory=list, max_length=100, description="So far; of one item the last counts."
     )

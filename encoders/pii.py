@@ -25,11 +25,13 @@ _EMAIL = re.compile(r"[^\s<>()\[\]{}\"',;:|@]{1,64}@[^\s!-,/:-@\[-`{-~]{1,255}")
 
 _CARD = re.compile(
     r"(?:(?<=[^\W\d_]\.)|(?<![\d.]))(?<!\d-)"
-    r"(?:\d{13,19}|(?=\d+([ .-]))\d(?:\1?\d){12,18})"
+    r"(?:\d{13,19}|(?=\d+([ .-]))\d(?:\1?\d){12,18}"
+    r"|\d{4}(?:[ ./-]{1,2}\d{4}){3}(?:[ ./-]{1,2}\d{3})?|\d{4}[ ./-]{1,2}\d{6}[ ./-]{1,2}\d{5})"
     r"(?![.-]?\d)"
 )
-"""In one piece, or in groups with the same mark between all of them; never a part of more digits or
-of a decimal. Letters may stand on either side."""
+"""In one piece, in groups with the same mark between all of them, or in the groups that stand on a
+card with any marks; never a part of more digits or of a decimal. Letters may stand on either side.
+"""
 
 _ISBN = re.compile(r"(?:(?i:isbn)\W{0,3}|(?=97[89]))((?:\d[ -]?){9,12}[\dXx])(?![\w-])")
 """One in eleven phone numbers passes for an ISBN of ten digits, so those have to be called one."""

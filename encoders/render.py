@@ -15,6 +15,10 @@ TITLE_CHARS = 100
 PROMPT_CHARS = WORDS_CHARS + INTERESTS_CHARS + DEMOGRAPHICS_CHARS + RECENT_CHARS + 40
 """Most characters of a prompt: some 800 tokens, which is what user models are asked to read."""
 
+FACTS_CHARS, FACT_CHARS = 2000, 2 * DEMOGRAPHICS_CHARS
+"""Most characters of all demographics, and of one of their values, that are looked through for
+personal data, which costs a tenth of a millisecond each; what lies beyond is not used at all."""
+
 
 def render_item(item: Item) -> str:
     """Title, description, tags and text attributes as one text; "" where there is none.
@@ -69,30 +73,59 @@ def profile_prompt(user: User, settings: RankingSettings, titles: Sequence[str] 
 def scrubbed(user: User, regions: Sequence[str] = REGIONS) -> User:
     """The user without e-mail addresses, phone and card numbers, in any of their texts.
 
-    Only as much of the text is looked at as a prompt can hold.
+    Only as much of the text is looked at as a prompt can hold, and as much again for what is taken
+    out; what lies beyond is dropped.
     """
     return user.model_copy(
         update={
             "profile": scrub(_cut(user.profile, 2 * WORDS_CHARS), regions),
-            "interests": [scrub(one, regions) for one in user.interests],
+            "interests": [scrub(one, regions) for one in _first_of(user.interests)],
             "demographics": scrubbed_facts(user.demographics, regions),
         }
     )
 
 
 def scrubbed_facts(facts: Mapping[str, Any], regions: Sequence[str] = REGIONS) -> dict[str, Any]:
-    """Demographics without personal data; a value that was nothing else is left as ""."""
-    return {name: _scrubbed_value(value, regions) for name, value in facts.items()}
+    """Demographics without personal data; a value that was nothing else is left as "".
+
+    Values that FACTS_CHARS has no room for are left out, in the order of names.
+    """
+    room = FACTS_CHARS
+    found: dict[str, Any] = {}
+    for name, value in sorted(facts.items()):
+        kept = []
+        for one in value if isinstance(value, list) else [value]:
+            said = _written(one)
+            if len(said) <= room:
+                room -= len(said)
+                left = scrub(said, regions)
+                kept.append(one if left == said and not isinstance(one, str) else left)
+        if isinstance(value, list) and (kept or not value):
+            found[name] = kept
+        elif kept:
+            found[name] = kept[0]
+    return found
 
 
-def _scrubbed_value(value: Any, regions: Sequence[str]) -> Any:
-    """A number that is one, too: somebody may keep a phone number as digits."""
-    if isinstance(value, list):
-        return [_scrubbed_value(one, regions) for one in value]
+def _written(value: Any) -> str:
+    """What of a value is looked through: of a number its digits, too, for somebody may keep a phone
+    number so. Of a decimal and of yes or no nothing."""
     if isinstance(value, bool) or (isinstance(value, float) and not value.is_integer()):
-        return value
-    left = scrub(str(value), regions)
-    return value if left == str(value) else left
+        return ""
+    return _cut(str(int(value) if isinstance(value, float) else value), FACT_CHARS)
+
+
+def _first_of(interests: Sequence[str]) -> list[str]:
+    """The first interests, to twice as many characters as a prompt holds of them."""
+    room = 2 * INTERESTS_CHARS
+    kept = []
+    for one in interests:
+        said = _cut(one, 2 * INTERESTS_CHARS)
+        if len(said) > room:
+            break
+        room -= len(said)
+        kept.append(said)
+    return kept
 
 
 def _line(text: str) -> str:

@@ -206,7 +206,8 @@ def test_an_explanation_names_the_items_of_the_history_and_the_words(filled):
     plain = filled.recommend(user="ada", liked=["i01"], limit=3)["results"]
     for one, usual in zip(found, plain, strict=True):
         assert one["id"] == usual["id"]
-        assert one["score"] == pytest.approx(usual["score"], abs=1e-9)
+        # Between the two requests the history has aged a little.
+        assert one["score"] == pytest.approx(usual["score"], abs=1e-6)
         assert "explanation" not in usual
         rows = one["explanation"]["sources"]
         assert {row["item"] for row in rows if row["source"] == "history"} == {*SEEN, "i01"}

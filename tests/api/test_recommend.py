@@ -92,6 +92,27 @@ def test_demographics_that_are_sent_count_as_stored_ones_do_and_take_their_place
     assert scores(user="other") != expected
 
 
+@pytest.mark.parametrize("path", ["/v1/recommend", "/v1/onboarding"])
+@pytest.mark.parametrize(
+    ("said", "field", "setting"),
+    [
+        ({"interests": ["x" * 201]}, "interests.0", "TAG_CHARS"),
+        ({"interests": ["a", "b", "c"]}, "interests", "INTERESTS"),
+        ({"demographics": {"a": "x" * 1001}}, "demographics.a", "ATTRIBUTE_CHARS"),
+        ({"demographics": {"a": 1, "b": 2, "c": 3}}, "demographics", "ATTRIBUTES"),
+    ],
+)
+def test_what_a_request_says_of_somebody_has_the_limits_of_a_stored_user(
+    make_service, path, said, field, setting
+):
+    service = make_service(limits={"interests": 2, "attributes": 2})
+    (stored,) = problem_of(service.client.put("/v1/users/ada", json=said), 422)["errors"]
+    (asked,) = problem_of(service.client.post(path, json=said), 422)["errors"]
+    assert asked == stored
+    assert asked["field"] == field
+    assert f"FIRSTLIGHT_LIMITS_{setting}" in asked["remedy"]
+
+
 def test_scores_agree_with_the_inner_product_of_what_is_stored(filled):
     found = filled.recommend(liked=["i03"], limit=12)
     space = filled.parts.spaces.current()

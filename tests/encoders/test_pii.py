@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from domain.setting_groups import RankingSettings
 from domain.users import User
-from encoders import profile_prompt, render_profile, scrub, scrubbed
+from encoders import demographics_part, profile_prompt, render_profile, scrub, scrubbed
 from encoders.pii import personal_data
-from encoders.render import PROMPT_CHARS
+from encoders.render import PROMPT_CHARS, scrubbed_facts
 
 EMAILS = (
     "ann@example.com",
@@ -41,6 +41,10 @@ CARDS = (
     "6011 1111 1111 1117",
     "2223003122003222",
     "4111\u00a01111 1111\u00a01111",
+    "4111-1111 1111-1111",
+    "4111  1111  1111  1111",
+    "4111/1111/1111/1111",
+    "3782/822463-10005",
 )
 HARMLESS = (
     "born in 1984, saw 2001 and 1917",
@@ -64,6 +68,8 @@ HARMLESS = (
     "5@3.50 each",
     "follow @nightbirds",
     "1234 5678 1234 5678",
+    "seasons 2022-2023 2024-2025, 1990-1999 2000-2009",
+    "4111/1111/1111/1112",
     "a@b",
 )
 
@@ -143,6 +149,41 @@ def test_a_long_hostile_text_takes_no_time_to_speak_of(piece: str) -> None:
     assert time.perf_counter() - started < 3.0
 
 
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"interests": ["020 7946 0958 " * 1400] * 100},
+        {"interests": ["020 7946 0958"] * 100_000},
+        {"demographics": {f"a{n}": ["020 7946 0958 " * 70] * 100 for n in range(100)}},
+        {"demographics": {"a": [2079460958] * 10_000}},
+        {"profile": "020 7946 0958 " * 100_000},
+    ],
+    ids=["long interests", "many interests", "long facts", "many numbers", "profile"],
+)
+def test_no_more_is_looked_through_than_a_prompt_can_hold(said, monkeypatch) -> None:
+    read = []
+    monkeypatch.setattr("encoders.render.scrub", lambda text, _: read.append(text) or text)
+    user = User.model_construct(**{**User(id="u").model_dump(), **said})
+    profile_prompt(user, RankingSettings())
+    assert sum(map(len, read)) <= 7_000
+    demographics_part(user, RankingSettings())
+    assert sum(map(len, read)) <= 9_000
+
+
+def test_interests_and_facts_beyond_what_is_looked_through_are_dropped() -> None:
+    facts = {f"a{n:02}": "some fact or other" for n in range(200)} | {"country": "IE"}
+    user = User.model_construct(
+        **{**User(id="u").model_dump(), "interests": ["owls at night"] * 200, "demographics": facts}
+    )
+    found = scrubbed(user)
+    assert 500 < sum(map(len, found.interests)) <= 1_000
+    assert set(found.interests) == {"owls at night"}
+    assert 1_900 < sum(map(len, found.demographics.values())) <= 2_000
+    assert set(found.demographics) < set(facts)
+    assert list(found.demographics) == sorted(found.demographics)
+    assert found.demographics == scrubbed_facts(dict(reversed(facts.items())))
+
+
 def user_with(secret: str) -> User:
     return User.model_validate(
         {
@@ -163,9 +204,19 @@ def test_a_prompt_holds_no_personal_data_wherever_in_the_user_it_was(secret: str
 
 def test_a_phone_number_kept_as_a_number_is_found_and_an_age_is_not() -> None:
     user = User.model_validate(
-        {"id": "u", "demographics": {"phone": 14155552671, "age": 41, "height": 1.8}}
+        {
+            "id": "u",
+            "demographics": {
+                "phone": 14155552671,
+                "age": 41,
+                "height": 1.8,
+                "card": 4111111111111111.0,
+                "rooms": 3.0,
+            },
+        }
     )
-    assert scrubbed(user).demographics == {"phone": "", "age": 41, "height": 1.8}
+    found = scrubbed(user).demographics
+    assert found == {"phone": "", "age": 41, "height": 1.8, "card": "", "rooms": 3.0}
 
 
 def test_it_can_be_turned_off() -> None:
