@@ -8,10 +8,12 @@ folder as it is known (`evaluation.run`), so that a run that was killed goes on 
 from __future__ import annotations
 
 import os
+import threading
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
+from multiprocessing.connection import wait
 from typing import Any
 
 from threadpoolctl import threadpool_limits
@@ -21,7 +23,7 @@ from domain.log import configure_logging
 from encoders.device import cpu_threads
 from evaluation.plan import Outcome, Unwatched
 from evaluation.results import Run
-from evaluation.run import Evaluator, OnSplit, dataset_digest, label_of
+from evaluation.run import Evaluator, OnSplit, dataset_digest, label_of, named
 
 Step = tuple[int, int, int]
 """A seed, and the numbers of its split and of the step."""
@@ -40,6 +42,7 @@ def run_in_parallel(evaluator: Evaluator, jobs: int) -> Outcome:
         splits = plan.splits(evaluator.dataset, seed)
         facts += [{"seed": seed, **split.facts} for split in splits]
         steps += [(seed, a, b) for a in range(len(splits)) for b in range(len(plan.steps()))]
+    jobs = min(jobs, max(len(steps), 1))
     watch.begin(len(steps))
     watch.step(f"{jobs} processes")
     threads = max(cpu_threads(evaluator.settings.encoder) // jobs, 1)
@@ -48,7 +51,9 @@ def run_in_parallel(evaluator: Evaluator, jobs: int) -> Outcome:
         waiting = [pool.submit(_carry_out, step) for step in steps]
         try:
             for done in as_completed(waiting):
-                watch.done(*done.result())
+                run, kept = done.result()
+                watch.step(f"{jobs} processes, last: {named(run)}")
+                watch.done(run, kept)
         except BrokenProcessPool as error:
             raise RejectedError(
                 "a process was killed, perhaps for want of memory: each holds the data for itself",
@@ -92,10 +97,19 @@ _shares: list[_Share] = []
 
 
 def _begin(evaluator: Evaluator, threads: int) -> None:
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     os.environ["OMP_NUM_THREADS"] = str(threads)  # for what is loaded from now on
     threadpool_limits(threads)
     configure_logging("warning")
     _shares.append(_Share(evaluator))
+
+
+def _end_with_parent() -> None:
+    """A process whose parent was killed would wait for its next step for ever."""
+    parent = parent_process()
+    if parent is not None:
+        wait([parent.sentinel])
+        os._exit(1)
 
 
 def _carry_out(step: Step) -> tuple[Run, bool]:

@@ -111,7 +111,7 @@ class Watch(Protocol):
         """So many more (split, method, modalities) are to come."""
 
     def step(self, what: str) -> None:
-        """This one begins."""
+        """What is going on: the run that begins, or of several the one that ended."""
 
     def done(self, run: Run, kept: bool) -> None:
         """It is done; `kept` where it was found from an earlier run."""

@@ -68,7 +68,7 @@ class Evaluator:
                 facts.append({"seed": seed, **split.facts})
                 on_split = OnSplit(self, split, label_of(split, splits), about_data)
                 for entry, modalities in self.plan.steps():
-                    self.watch.step(on_split.named(entry, modalities))
+                    self.watch.step(named(on_split.started(entry, modalities)))
                     run, kept = on_split.run(entry, modalities)
                     self.watch.done(run, kept)
                     runs.append(run)
@@ -78,6 +78,12 @@ class Evaluator:
 def label_of(split: Split, splits: Sequence[Split]) -> str:
     """Tells a split from the others of its seed; empty where there is one."""
     return f"N={split.facts['revealed']}" if len(splits) > 1 else ""
+
+
+def named(run: Run) -> str:
+    """What is run, for people: "seed 0 N=3 bilinear text+image"."""
+    parts = (f"seed {run.seed}", run.split, run.method, "+".join(run.features))
+    return " ".join(part for part in parts if part)
 
 
 class OnSplit:
@@ -99,10 +105,9 @@ class OnSplit:
         self._space = _digest(everything)
         self._vectors = everything if everything.shape[1] else None
 
-    def named(self, entry: Entry, modalities: tuple[str, ...]) -> str:
-        """For people."""
-        parts = (f"seed {self._split.seed}", self._label, entry.name, "+".join(modalities))
-        return " ".join(part for part in parts if part)
+    def started(self, entry: Entry, modalities: tuple[str, ...], key: str = "") -> Run:
+        """A run of which nothing is known yet."""
+        return Run(key, entry.name, modalities, self._split.seed, self._label)
 
     def run(self, entry: Entry, modalities: tuple[str, ...]) -> tuple[Run, bool]:
         """(what the method did, whether an earlier run had it)."""
@@ -113,7 +118,7 @@ class OnSplit:
         found = load(key, self._all.folder)
         if found is not None and found.state != "failed":
             return found, True
-        started = Run(key, entry.name, modalities, self._split.seed, self._label)
+        started = self.started(entry, modalities, key)
         found = measured(entry, task, self._all.plan.ks, started, self._vectors)
         save(found, self._all.folder)
         return found, False
@@ -203,7 +208,7 @@ def measured(
     users: dict[str, NDArray[np.int32]] = {}
     per_user: dict[str, dict[str, NDArray[np.float64]]] = {}
     try:
-        fitted = fit_best(entry, task)
+        fitted = fit_best(entry, task.copied())
         begun = time.perf_counter()
         for found in judge(
             fitted.method, questions, task, ks=ks, cold=task.split.cold, vectors=vectors
@@ -212,7 +217,7 @@ def measured(
             users[found.evaluation] = found.users
             per_user[found.evaluation] = dict(found.per_user)
         scoring_s = time.perf_counter() - begun
-    except Exception as error:  # a method under test may raise anything
+    except (Exception, SystemExit) as error:  # a method under test may raise anything
         reason = str(error)
         if not isinstance(error, FirstlightError):
             reason = f"{type(error).__name__}: {error}"

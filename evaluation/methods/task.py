@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -23,7 +24,7 @@ class Task:
     """One split of one dataset with the features that every method of the run shares.
 
     Rows of users and items are those of the dataset. A method may read `split.train` and
-    `split.validation`; `split.test` is the judge's.
+    `split.validation`; `split.test` is the judge's. What a method is given is its own copy.
 
     Attributes:
         items: [n_items, d] float32, the fused content vectors c_i of the product, of unit norm or,
@@ -64,6 +65,15 @@ class Task:
     def warm(self) -> NDArray[np.bool_]:
         """[n_items] bool: items with at least one interaction in `train`."""
         return np.asarray(self.split.train.getnnz(axis=0) > 0)
+
+    def copied(self) -> Task:
+        """The same with arrays of its own: what a method writes into them reaches no other.
+
+        Items, users and triples are shared: they are many, and made to be read only.
+        """
+        data = self.dataset
+        shared = (data.items, data.users, data.graph)
+        return deepcopy(self, {id(one): one for one in shared})
 
 
 class Method(Protocol):

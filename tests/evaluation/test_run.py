@@ -12,10 +12,9 @@ from scipy.sparse import csr_matrix
 
 import evaluation.run
 from domain.errors import RejectedError
-from domain.settings import Settings
 from domain.vectors import Matrix
 from evaluation.dataset import Dataset
-from evaluation.features import Features, embed, fuse
+from evaluation.features import fuse
 from evaluation.methods import Entry, Task, chosen
 from evaluation.methods.baselines import Popularity
 from evaluation.parallel import run_in_parallel
@@ -76,27 +75,6 @@ def importable(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setitem(sys.modules, __name__, sys.modules[__name__])
     FITS.clear()
-
-
-@pytest.fixture(scope="module")
-def features(planted_dataset: Dataset, tiny_settings: Settings) -> Features:
-    return embed(planted_dataset, tiny_settings, ["text"])
-
-
-@pytest.fixture
-def evaluator(
-    planted_dataset: Dataset, features: Features, tiny_settings: Settings, tmp_path: Path
-) -> Evaluator:
-    asked = protocols()["item-cold"]
-    plan = Plan(
-        protocol="item-cold",
-        splits=asked.splits,
-        questions=asked.questions,
-        methods=chosen(["random", "whitened-cosine"]),
-        features=("text", "attributes"),
-        seeds=(0, 1),
-    )
-    return Evaluator(planted_dataset, features, plan, tiny_settings, tmp_path / "runs")
 
 
 def _with(evaluator: Evaluator, *kinds: type[Popularity]) -> Evaluator:
