@@ -13,10 +13,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-from scipy.sparse import csr_matrix
-
 from benchmarks.fusion_quality import data_folder
 from domain.log import configure_logging
 from domain.settings import load_settings
@@ -27,14 +23,15 @@ from evaluation.features import Features, embed, fuse
 from evaluation.graph_block import GRAPH, PERMUTED, graph_block
 from evaluation.methods.bilinear import Bilinear
 from evaluation.methods.graph import BilinearGraph
+from evaluation.methods.learned import training_data
 from evaluation.methods.task import Method, Task
-from evaluation.splits import Split, item_cold_start
+from evaluation.splits import item_cold_start
 from evaluation.tuning import judge
 from ranking.graph import read_graph, read_links
-from ranking.training import low_rank
+from ranking.training import Setting, fit_projection
 from workers.graph import lines_of
 
-CONCEPTS = (16, 32, 64, 128, 192, 256)
+CONCEPTS = (16, 32, 64, 128, 256)
 
 
 def freebase(dataset: Dataset, folder: Path) -> Dataset:
@@ -54,6 +51,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--features", default="text,attributes")
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--concepts", action="store_true", help="seed 0 without a graph alone")
     given = parser.parse_args()
     configure_logging("warning")
     settings = load_settings(data_dir=Path(tempfile.gettempdir()) / "firstlight-benchmark")
@@ -66,16 +64,18 @@ def main() -> None:
         task = Task(dataset, split, items, fusion, raw, seed=seed)
         content = Bilinear()
         show(seed, "no graph", told(content, task))
+        if seed == 0:
+            concepts(content, task)
+        if given.concepts:
+            return
         for name, known in (("named", dataset), ("freebase", freebase(dataset, data_folder()))):
             for kind in (GRAPH, PERMUTED):
                 method = BilinearGraph(content)
                 pi = graph_block(known, split, kind)
                 found = told(method, replace(task, dataset=known, graph=pi))
                 show(seed, f"{name}: {kind}", found, str(method.report))
-            pi = graph_block(known, split, GRAPH)
-            show(seed, f"{name}: as a block of c", told(Bilinear(), as_block(task, features, pi)))
-        if seed == 0:
-            concepts(content, task, split)
+                block = told(Bilinear(), as_block(task, features, pi))
+                show(seed, f"{name}: {kind} as a block of c", block)
 
 
 def as_block(task: Task, features: Features, pi: Matrix) -> Task:
@@ -87,35 +87,25 @@ def as_block(task: Task, features: Features, pi: Matrix) -> Task:
     return replace(task, fusion=fusion, items=items, raw=raw)
 
 
-def concepts(method: Bilinear, task: Task, split: Split) -> None:
-    """The history part of A through k concepts, and by an SVD of A itself."""
-    exact = method.fitted.matrices["history"]
-    means = split.train @ task.items
-    lengths = np.maximum(np.linalg.norm(means, axis=1, keepdims=True), 1e-9)
-    users, warm = means / lengths, task.items[split.warm]
-    left, values, right = np.linalg.svd(exact)
+def concepts(content: Bilinear, task: Task) -> None:
+    """A through k concepts with the penalties chosen at full rank, as a training fits it."""
+    chosen = content.fitted.setting
     for k in CONCEPTS:
-        found = low_rank(exact, users.T @ users, warm.T @ warm, k)
-        naive = (left[:, :k] * values[:k]) @ right[:k]
-        for way, matrix in (("in the metric", found.matrix), ("of A itself", naive)):
-            show(task.seed, f"K={k} {way}", judged(Fixed(matrix, task.items), task))
-    show(task.seed, "A of the history alone", judged(Fixed(exact, task.items), task))
+        method = Given(replace(chosen, ridge=replace(chosen.ridge, concepts=k)))
+        found = told(method, task)
+        show(task.seed, f"K={k}", found, f"{method.fitted.kept:.1%} of A is left")
 
 
-class Fixed:
-    """A given projection of the mean history."""
+class Given(Bilinear):
+    """With penalties that were chosen before."""
 
-    name = "fixed"
-
-    def __init__(self, matrix: Matrix, items: Matrix) -> None:
-        self._matrix, self._items = matrix, items
+    def __init__(self, setting: Setting) -> None:
+        self._setting = setting
 
     def fit(self, task: Task) -> None:
-        """Nothing is learned."""
-
-    def scores(self, _users: NDArray[np.int64], history: csr_matrix) -> NDArray[np.float32]:
-        """[n, n_items]."""
-        return ((history @ self._items) @ self._matrix @ self._items.T).astype(np.float32)
+        """Solve for A."""
+        self._data, first = training_data(task, self.name)
+        self.fitted = fit_projection(self._data, first, setting=self._setting)
 
 
 def told(method: Method, task: Task) -> tuple[float, float]:
@@ -133,7 +123,7 @@ def judged(method: Method, task: Task) -> tuple[float, float]:
 def show(seed: int, what: str, found: Sequence[float], report: str = "") -> None:
     """One line."""
     print(
-        f"seed {seed}  {what:28} R@20 {found[0]:.4f}  NDCG@20 {found[1]:.4f}  {report}", flush=True
+        f"seed {seed}  {what:38} R@20 {found[0]:.4f}  NDCG@20 {found[1]:.4f}  {report}", flush=True
     )
 
 

@@ -21,7 +21,7 @@ from domain.durable import (
 from domain.errors import RejectedError
 from domain.locks import alone
 from domain.log import logger
-from ranking.artifact import facts_of, load, save
+from ranking.artifact import FACTS_FILE, facts_of, load, save
 from ranking.hybrid import Hybrid, untrained
 from ranking.layout import FusionLike
 from ranking.projection import FACTS_FILE as PROJECTION_FILE
@@ -106,6 +106,16 @@ class HybridStore:
                     pointer.unlink(missing_ok=True)
             for version in versions:
                 remove_folder(self._folder / _safe(version))
+
+    def last_facts(self) -> dict[str, Any]:
+        """`Hybrid.facts` of the one published last, of any fusion; empty where there is none."""
+        for pointer in reversed(oldest_first(self._folder.glob("current-*.json"))):
+            path = self._folder / self._pointed(pointer) / FACTS_FILE
+            try:
+                return dict(json.loads(path.read_text(encoding="utf-8"))["facts"])
+            except (OSError, ValueError, KeyError, TypeError):
+                continue
+        return {}
 
     def keep_only(self, hybrid: Hybrid, fusion: FusionLike) -> None:
         """Remove every other hybrid, of any fusion: what a forgotten user left in them."""

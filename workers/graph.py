@@ -152,12 +152,14 @@ def import_graph(
     Args:
         given: a file of triples or a folder, see `sources`.
         links: lines `item, entity`.
-        threshold: cosine from which two names count as the same, THRESHOLD where None; with 1 or
-            more names are not encoded.
+        threshold: cosine from which two names count as the same, THRESHOLD where None; with 1
+            names are not encoded.
 
     Raises:
-        RejectedError: no usable triple, or a file that cannot be read; what served goes on.
+        RejectedError: no usable triple, a file that cannot be read or is malformed for the most
+            part, or no such threshold can be; what served goes on.
     """
+    _check(threshold)
     files = sources(given, links)
     graph, triples, names = read_graph(
         lines_of(files.triples), lines_of(files.names) if files.names else ()
@@ -176,8 +178,9 @@ def relink(chosen: Settings, *, threshold: float | None = None) -> GraphArtifact
     """Link the catalogue as it is now to the graph that serves, and fit the embedding again.
 
     Raises:
-        RejectedError: no graph was imported.
+        RejectedError: no graph was imported, or no such threshold can be.
     """
+    _check(threshold)
     serving = graph_store(chosen).current()
     if serving is None:
         raise RejectedError("no graph was imported", remedy="run `firstlight graph import FILE`")
@@ -185,9 +188,27 @@ def relink(chosen: Settings, *, threshold: float | None = None) -> GraphArtifact
     return _publish(chosen, serving.graph, serving.given, threshold, counted)
 
 
+def worth(chosen: Settings, artifact: GraphArtifact) -> str | None:
+    """What the last training says of this graph and its control; None where it did not weigh it."""
+    from ranking import HybridStore
+
+    facts = HybridStore(chosen.folder("artifacts") / "hybrid").last_facts()
+    found = facts.get("report", {}).get("graph") or {}
+    return str(found["told"]) if found.get("version") == artifact.version else None
+
+
 def graph_store(chosen: Settings) -> GraphStore:
     """Where imported graphs lie."""
     return GraphStore(chosen.folder("artifacts") / "graph")
+
+
+def _check(threshold: float | None) -> None:
+    if threshold is not None and not 0 <= threshold <= 1:
+        raise RejectedError(
+            f"{threshold:g} is no cosine that two names can reach",
+            field="threshold",
+            remedy="give a number from 0 to 1; with 1 names are not encoded",
+        )
 
 
 def _publish(

@@ -5,6 +5,7 @@ These work on the ledger and the artifacts directly, with the settings of a work
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -63,7 +64,7 @@ def import_(
     with console.status("importing"):
         artifact = import_graph(settings(), source, links=links, threshold=threshold)
     _show(artifact, as_json)
-    if not as_json:
+    if not as_json and artifact.report["linked"]:
         console.print("answers tell its paths from now on;", NEXT)
 
 
@@ -82,19 +83,22 @@ def link(threshold: Threshold = None, as_json: AsJson = False) -> None:
 
 @commands.command()
 def status(as_json: AsJson = False) -> None:
-    """What was imported, how items were linked, and what was dropped on the way."""
-    from workers.graph import graph_store
+    """What was imported, how items were linked, what was dropped, and what it is worth."""
+    from workers.graph import graph_store, worth
 
     artifact = graph_store(settings()).current()
     if artifact is None:
         raise NotFoundError("no graph was imported", remedy="run `firstlight graph import FILE`")
-    _show(artifact, as_json)
+    told = worth(settings(), artifact)
+    _show(artifact, as_json, {"worth": told})
+    if not as_json:
+        console.print(told or f"not weighed yet: {NEXT}", markup=False)
 
 
-def _show(artifact: GraphArtifact, as_json: bool) -> None:
+def _show(artifact: GraphArtifact, as_json: bool, more: Mapping[str, Any] | None = None) -> None:
     report = artifact.report
     if as_json:
-        print_json({"version": artifact.version, "dim": artifact.dim, **report})
+        print_json({"version": artifact.version, "dim": artifact.dim, **report, **(more or {})})
         return
     table(
         f"graph {artifact.version} from {report['source']}",
@@ -120,6 +124,25 @@ def _show(artifact: GraphArtifact, as_json: bool) -> None:
         errors.print(f"{report['dangling_links']} links name an entity that is in no triple")
     for note in report["notes"]:
         errors.print(note, markup=False)
+    if idle := _idle(report):
+        errors.print(idle, markup=False, soft_wrap=True)
+
+
+def _idle(report: Mapping[str, Any]) -> str:
+    """Why the graph does nothing, and what to do; "" where it does."""
+    if not report["items"]:
+        return "no item is linked yet: publish, then `firstlight graph link`"
+    if not report["linked"]:
+        return (
+            "no item is linked yet: import again with --links FILE or with the entities' names in"
+            " names.tsv, or publish more, then `firstlight graph link`"
+        )
+    if not report["embedded"]:
+        return (
+            "no item has a place in it, for no two that are linked have an entity in common:"
+            " publish more, then `firstlight graph link`"
+        )
+    return ""
 
 
 def _dropped(read: dict[str, Any]) -> list[tuple[str, int]]:
@@ -127,9 +150,10 @@ def _dropped(read: dict[str, Any]) -> list[tuple[str, int]]:
         "duplicates": "  dropped: the same again",
         "inverses": "  dropped: the same backwards",
         "loops": "  dropped: an entity to itself",
+        "comments": "  dropped: comments",
         "malformed": "  dropped: malformed lines",
     }
-    return [(text, read[name]) for name, text in words.items()]
+    return [(text, read.get(name, 0)) for name, text in words.items()]
 
 
 def register(app: typer.Typer) -> None:

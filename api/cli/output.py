@@ -35,6 +35,9 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of tabl
 RANKING_CHARS = 60
 """What a ranking's columns before the last take at most."""
 
+SHOWN_VALUES = 2
+"""Attribute values that a ranking's table names of one result; an explanation names them all."""
+
 console = Console(highlight=False)
 errors = Console(stderr=True, highlight=False)
 
@@ -103,6 +106,10 @@ def _lines(parts: Sequence[str], chars: int) -> str:
     return textwrap.fill(joined, max(chars, 1), break_long_words=False).replace("\u00a0", " ")
 
 
+def _cut(text: str, chars: int) -> str:
+    return text if len(text) <= chars else f"{text[: chars - 1]}…"
+
+
 def _short(value: float) -> str:
     """-0.0123 as -.012."""
     return f"{value:.3f}".replace("0.", ".", 1)
@@ -120,8 +127,10 @@ def show_ranking(answer: RankedAnswer, title: str | None = None) -> None:
         parts = sorted(result.parts.items(), key=lambda part: -abs(part[1]))
         shown = [f"{name} {_short(value)}" for name, value in parts if abs(value) >= SHOWN_PART]
         cells = (str(result.rank), result.title, result.id, f"{result.score:.3f}")
-        because = _lines(shown, console.width - RANKING_CHARS) or result.reason
-        drawn.add_row(*map(escape, cells), because)
+        values = [f"{one.name}: {one.value}" for one in result.because[:SHOWN_VALUES]]
+        chars = console.width - RANKING_CHARS
+        because = [_lines(shown, chars) or result.reason, *(_cut(value, chars) for value in values)]
+        drawn.add_row(*map(escape, cells), escape("\n".join(because)))
     console.print(drawn)
     for result in answer.results:
         if result.explanation is not None:
@@ -150,5 +159,7 @@ def _show_explanation(result: RankedItem) -> None:
             + (f"  ({through})" if through else ""),
             markup=False,
         )
+    for one in result.because:
+        console.print(f"   {_short(one.score):>7}  {one.name}: {one.value}", markup=False)
     for path in result.explanation.paths:
         console.print(f"            {path}", markup=False)

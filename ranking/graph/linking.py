@@ -157,7 +157,10 @@ class Linker:
         if not self._given and item.id in number:
             return Link(number[item.id], Way.ID)
         for name in ID_ATTRIBUTES:
-            node = number.get(str(item.attributes.get(name, "")))
+            value = item.attributes.get(name, "")
+            if isinstance(value, list) and len(value) == 1:
+                value = value[0]
+            node = number.get(str(value))
             if node is not None:
                 return Link(node, Way.ATTRIBUTE)
         return None

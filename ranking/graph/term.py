@@ -124,6 +124,11 @@ class GraphReport:
         return {name: (self.base + _mean(gains), _spread(gains)) for name, gains in kinds.items()}
 
     def __str__(self) -> str:
+        if not self.linked:
+            return (
+                "0% of items have a place in it: beta = 0, it changes no score; publish the items,"
+                " then `firstlight graph link`"
+            )
         if not self.control:
             return (
                 f"{self.linked:.0%} of items have a place in it, too little to weigh it on:"

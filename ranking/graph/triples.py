@@ -43,10 +43,11 @@ class Reading:
     """What became of the lines of one file.
 
     Attributes:
-        lines: lines with anything on them, without the header.
+        lines: lines with anything on them, without the header and comments.
         kept: entries that count.
         duplicates, loops: dropped and harmless. A loop is a triple from an entity to itself.
         inverses: dropped because another triple says the same backwards.
+        comments: lines that begin with #.
         malformed: lines that could not be read; `bad` holds the first of them.
     """
 
@@ -55,6 +56,7 @@ class Reading:
     duplicates: int = 0
     loops: int = 0
     inverses: int = 0
+    comments: int = 0
     malformed: int = 0
     bad: list[BadLine] = field(default_factory=list)
 
@@ -63,6 +65,19 @@ class Reading:
         self.malformed += 1
         if len(self.bad) < TOLD:
             self.bad.append(BadLine(number, reason))
+
+    def check(self, columns: str) -> None:
+        """Refuse what is something else than it was taken for.
+
+        Raises:
+            RejectedError: most lines are malformed.
+        """
+        if 2 * self.malformed > self.lines:
+            raise RejectedError(
+                f"{self.malformed} of {self.lines} lines are malformed; line {self.bad[0].number}:"
+                f" {self.bad[0].reason}",
+                remedy=f"write {columns} a line, separated by a tab or a comma, all the same",
+            )
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
@@ -85,7 +100,7 @@ def read_graph(
         the graph, what was read of the triples, and of the names.
 
     Raises:
-        RejectedError: there is no usable triple.
+        RejectedError: there is no usable triple, or most lines of a file are malformed.
     """
     reading = Reading()
     entities: dict[str, int] = {}
@@ -105,6 +120,7 @@ def read_graph(
             f" {reading.loops} loops){first}",
             remedy="write one triple a line: head, relation, tail, separated by a tab or a comma",
         )
+    reading.check("head, relation and tail")
     rows = np.frombuffer(flat, dtype=np.int32).reshape(-1, 3)
     edges = np.unique(rows, axis=0)
     reading.duplicates = len(rows) - len(edges)
@@ -139,11 +155,16 @@ def _read_names(
             aliases.setdefault(node, []).append(name)
         else:
             reading.duplicates += 1
+    reading.check("entity and name")
     return shown, aliases, reading
 
 
 def read_links(lines: Iterable[bytes | None]) -> tuple[dict[str, str], Reading]:
-    """{item id: entity id} from lines `item, entity`; the first line of an item counts."""
+    """{item id: entity id} from lines `item, entity`; the first line of an item counts.
+
+    Raises:
+        RejectedError: most lines are malformed.
+    """
     reading = Reading()
     links: dict[str, str] = {}
     for item, entity in _rows(lines, 2, reading):
@@ -152,6 +173,7 @@ def read_links(lines: Iterable[bytes | None]) -> tuple[dict[str, str], Reading]:
         else:
             links[item] = entity
     reading.kept = len(links)
+    reading.check("item and entity")
     return links, reading
 
 
@@ -166,6 +188,9 @@ def _rows(
                 raise ValueError("the line is too long")
             text = line.decode("utf-8-sig" if number == 1 else "utf-8").rstrip("\r\n")
             if not text.strip():
+                continue
+            if text.startswith("#"):
+                reading.comments += 1
                 continue
             guess = separator or ("\t" if "\t" in text else ",")
             row = _split(text, guess, columns)

@@ -40,12 +40,15 @@ def test_a_graph_is_imported_and_its_status_shown(firstlight, triples):
     assert done.returncode == 0, done.stderr
     assert "triples kept" in done.stdout
     assert "triples, line 4: 1 columns, expected 3" in done.stderr
+    assert "no item is linked yet: publish, then `firstlight graph link`" in done.stderr
+    assert "answers tell its paths" not in done.stdout
     shown = firstlight("status", "--json")
     assert shown.returncode == 0, shown.stderr
     found = json.loads(shown.stdout)
     assert found["edges"] == 2
     assert found["by_way"] == {"given": 0, "id": 0, "attribute": 0, "title": 0, "similar": 0}
     assert found["version"] in done.stdout
+    assert found["worth"] is None
 
 
 @pytest.mark.parametrize(
@@ -54,6 +57,7 @@ def test_a_graph_is_imported_and_its_status_shown(firstlight, triples):
         (("status",), "no graph was imported"),
         (("link",), "no graph was imported"),
         (("import", "nowhere.tsv"), "no such file or folder"),
+        (("import", "nowhere.tsv", "--threshold", "1.5"), "give a number from 0 to 1"),
     ],
 )
 def test_what_cannot_be_done_is_one_line_and_exit_code_2(firstlight, arguments, said):

@@ -296,6 +296,7 @@ def test_the_console_page_is_there_and_may_load_nothing_from_elsewhere(shared):
     answer = shared.client.get("/")
     assert answer.status_code == 200
     assert "Firstlight" in answer.text
+    assert "one.because.map" in answer.text
     assert "http" not in answer.text.replace("http-equiv", "")
     assert "default-src 'none'" in answer.headers["content-security-policy"]
 

@@ -53,6 +53,46 @@ def test_no_part_of_a_score_is_cut_off(screen: io.StringIO) -> None:
         assert shown in said
 
 
+def test_a_ranking_names_the_attribute_values_that_carried_it(screen: io.StringIO) -> None:
+    values = [("director", "Ridley Scott", 0.2), ("genre", "[b]science fiction of old", 0.1)]
+    values += [("year", 1979, 0.05)]
+    result = {
+        "rank": 1,
+        "id": "alien",
+        "version": 1,
+        "title": "Alien",
+        "score": 0.4,
+        "parts": {"attributes": 0.4},
+        "reason": "attributes",
+        "because": [{"name": name, "value": value, "score": of} for name, value, of in values],
+        "modalities": ["text"],
+        "attributes": {},
+    }
+    answer = {
+        "results": [result],
+        "model": {"collection": "c", "fusion": "f", "projection": "p"},
+        "took_ms": 1.0,
+    }
+    output.show_ranking(RankedAnswer.model_validate(answer))
+    table = screen.getvalue()
+    assert [line.strip() for line in table.splitlines()[2:]] == [
+        "director: Ridley Sc…",
+        "genre: [b]science f…",
+    ]
+    result["explanation"] = {
+        "sources": [{"source": "profile", "score": 0.4, "parts": {"attributes": 0.4}}],
+        "paths": [],
+    }
+    output.show_ranking(RankedAnswer.model_validate(answer))
+    told = screen.getvalue().removeprefix(table)
+    for line in (
+        ".200  director: Ridley Scott",
+        ".100  genre: [b]science fiction of old",
+        ".050  year: 1979",
+    ):
+        assert line in told
+
+
 def test_the_broker_is_named_where_it_is_and_without_its_password(tmp_path: Path) -> None:
     known = dict(addresses(Settings(data_dir=tmp_path)))
     assert known["broker"] == "redis://127.0.0.1:7379/0"

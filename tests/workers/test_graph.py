@@ -91,11 +91,33 @@ def test_linking_without_a_graph_says_what_to_do(shop):
         relink(shop)
 
 
-def test_a_catalogue_without_items_may_have_a_graph_already(tmp_path, folder):
-    empty = Settings.model_validate({"data_dir": tmp_path / "empty"})
-    artifact = import_graph(empty, folder)
-    assert artifact.report["linked"] == 0
-    assert not artifact.vectors(["i0"]).any()
+def test_a_file_of_other_columns_leaves_the_graph_that_serves(shop, folder):
+    good = import_graph(shop, folder, threshold=1.0)
+    (folder / "names.tsv").write_text("m0,Film 0\nm1\tFilm 1\nm2\tFilm 2\n")
+    with pytest.raises(RejectedError, match="2 of 3 lines are malformed"):
+        import_graph(shop, folder, threshold=1.0)
+    assert graph_store(shop).current().version == good.version
+
+
+@pytest.mark.parametrize("threshold", [1.5, -0.1, float("nan")])
+def test_no_cosine_is_above_one(shop, folder, threshold):
+    for call in (lambda: import_graph(shop, folder, threshold=threshold), lambda: relink(shop)):
+        with pytest.raises(RejectedError, match=r"from 0 to 1|graph import"):
+            call()
+    assert graph_store(shop).current() is None
+
+
+def test_a_graph_of_an_empty_catalogue_has_places_once_items_are_there_and_linked(shop, folder):
+    with Catalog.connect(shop) as catalog:
+        catalog.accept([deleted(f"i{n}", 3) for n in range(FILMS)])
+    artifact = import_graph(shop, folder, threshold=1.0)
+    assert (artifact.report["linked"], artifact.report["embedded"]) == (0, 0)
+    assert not artifact.vectors(["i7"]).any()
+    with Catalog.connect(shop) as catalog:
+        catalog.accept([created(f"i{n}", 4, title=f"Film {n}") for n in range(FILMS)])
+    linked = relink(shop, threshold=1.0)
+    assert linked.report["embedded"] == linked.report["linked"] == 20
+    assert linked.vectors(["i7"]).any()
 
 
 def test_files_may_be_zipped_and_a_broken_one_is_named(tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,10 +16,11 @@ from domain.events import InteractionRecorded
 from domain.vectors import RANK
 from ranking import Hybrid
 from workers import runtime
+from workers.due import is_due
 from workers.forget import forget_user
 from workers.graph import import_graph
 from workers.learning import Learning
-from workers.training import is_due, train
+from workers.training import train
 
 if TYPE_CHECKING:
     from tests.fixtures.shop import Shop
@@ -223,7 +225,10 @@ def test_the_command_tells_what_the_graph_is_worth_in_one_line(
     weighs = "the next `firstlight train` weighs it, until then it changes no score"
     assert weighs in run("graph", "import", str(random_graph), "--threshold", "1")
     assert weighs not in run("graph", "link", "--threshold", "1")
+    assert "not weighed yet: the next `firstlight train` weighs it" in run("graph", "status")
     told = run("train")
+    (line,) = re.findall("graph: (NDCG@20 .* it changes no score)", told)
+    assert line in run("graph", "status")
     assert "with graphs permuted among items of like degree 0." in told
     assert "it does not beat them: beta = 0, it changes no score" in told
     lines = ["user,item", *(f"u{n},{ITEMS[n * k % 120]}" for n in range(1, 40) for k in (1, 2, 5))]
@@ -231,3 +236,4 @@ def test_the_command_tells_what_the_graph_is_worth_in_one_line(
     run("train", "--from-files", str(tmp_path / "pairs.csv"))
     import_graph(filled.settings, write_graph(random_graph, range(len(ITEMS))), threshold=1.0)
     assert "silent until the next: `firstlight train --full`, or --from-files again" in run("train")
+    assert "not weighed yet: the next `firstlight train` weighs it" in run("graph", "status")

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from domain.items import Item
-from ranking.graph import Linker, Way, link_items
+from ranking.graph import Link, Linker, Way, link_items
 from ranking.graph.names import normalised, numbers_in, year_of
 from tests.ranking.graph.conftest import graph_of
 
@@ -140,3 +140,10 @@ def test_without_names_nothing_is_encoded():
     found = link_items(graph_of("1|genre|2"), [item("a", "Heat")], embed=refuse)
     assert found.found == {}
     assert "no free entity has a name" in found.notes[0]
+
+
+def test_an_attribute_may_hold_the_one_id_in_a_list():
+    graph = graph_of("m3|by|p", "m4|by|p")
+    linker = Linker(graph)
+    assert linker.by_id(item("z", entity=["m3"])) == Link(graph.number["m3"], Way.ATTRIBUTE)
+    assert linker.by_id(item("z", entity=["m3", "m4"])) is None

@@ -66,6 +66,14 @@ def test_a_graph_of_chance_gets_no_weight(setting):
     assert "beta = 0" in str(report)
 
 
+def test_a_graph_without_items_says_what_to_do(setting):
+    train, pi, degrees, question = setting
+    term, report = fit_graph_term(train, np.zeros_like(pi), degrees, [question])
+    assert term.beta == 0.0
+    assert str(report).startswith("0% of items have a place in it: beta = 0")
+    assert "`firstlight graph link`" in str(report)
+
+
 def test_the_query_part_gives_the_formula(setting):
     train, pi, degrees, question = setting
     term, _ = fit_graph_term(train, pi, degrees, [question], permutations=1)

@@ -38,12 +38,14 @@ def test_quoted_commas_are_part_of_a_name():
 
 def test_a_malformed_line_is_told_by_number_and_harms_no_other():
     bad = [b"a\tb", b"\t\tx", b"a\tb\tc\td", b"\xff\xfe\tr\tb", None, b"a\tr\t" + b"x" * 5000]
-    graph, reading, _ = read_graph([b"a\tr\tb", *bad, b"", b"c\tr\tb"])
-    assert named(graph) == {("a", "r", "b"), ("c", "r", "b")}
+    more = [f"d{n}|r|b" for n in range(4)]
+    graph, reading, _ = read_graph([b"a\tr\tb", *bad, b"", b"c\tr\tb", *lines(*more)])
+    assert {("a", "r", "b"), ("c", "r", "b")} < named(graph)
+    assert reading.kept == 6
     assert reading.malformed == 6
     assert [line.number for line in reading.bad] == [2, 3, 4, 5, 6]
     assert "2 columns" in reading.bad[0].reason
-    assert reading.lines == 8
+    assert reading.lines == 12
 
 
 def test_an_unclosed_quote_spoils_its_own_line_only():
@@ -101,6 +103,26 @@ def test_names_may_be_missing_and_later_ones_are_aliases():
 def test_a_file_without_a_usable_triple_is_refused(rows):
     with pytest.raises(RejectedError, match="no usable triple"):
         read_graph(rows)
+
+
+def test_comments_are_no_rows_and_fix_no_separator():
+    rows = [b"# made on 2024-01-05, by hand, in full", b"#", *lines("a|by|x", "#|by|x", "b|by|x")]
+    graph, reading, _ = read_graph(rows, [b"# id, name", *lines("a|Alien, the first")])
+    assert named(graph) == {("a", "by", "x"), ("b", "by", "x")}
+    assert graph.name(graph.number["a"]) == "Alien, the first"
+    assert (reading.lines, reading.comments, reading.malformed) == (2, 3, 0)
+
+
+def test_a_file_that_is_malformed_for_the_most_part_is_refused():
+    half = [b"a,by,x", *lines("b|by|x"), b"c,by,x", *lines("d|by|x")]
+    assert read_graph(half)[1].malformed == 2
+    with pytest.raises(RejectedError, match=r"3 of 5 lines are malformed; line 2: 1 columns"):
+        read_graph([*half, *lines("e|by|x")])
+    good = lines("a|by|x", "b|by|x")
+    with pytest.raises(RejectedError, match="2 of 3 lines are malformed"):
+        read_graph(good, [b"a,Alien", *lines("b|Blade Runner", "x|Scott")])
+    with pytest.raises(RejectedError, match="2 of 3 lines are malformed"):
+        read_links([b"1,a", *lines("2|b", "3|c")])
 
 
 def test_the_first_link_of_an_item_counts():
