@@ -85,14 +85,26 @@ class Plan:
 
     def parts(self, entry: Entry) -> list[tuple[str, ...]]:
         """What it is run on besides: subsets, and the permuted graph beside every graph."""
+        if not self.whole(entry):
+            return []
         content = tuple(name for name in self.features if name != GRAPH)
         parts: list[tuple[str, ...]] = []
-        if entry.content and entry.ablate and self.ablation:
+        if entry.ablate and self.ablation:
             parts += subsets_of(content)
         if GRAPH in self.whole(entry):
             parts += [] if entry.needs_graph else [content]
             parts.append((*content, PERMUTED))
         return [part for part in parts if part]
+
+    def skipped(self) -> dict[str, str]:
+        """{name: why} of the methods that are not run, for want of features they read."""
+        return {
+            entry.name: f"needs --features {GRAPH}"
+            if entry.needs_graph and GRAPH not in self.features
+            else "reads features of items, and this run has none for it"
+            for entry in self.methods
+            if entry.content and not self.whole(entry)
+        }
 
     def steps(self) -> list[tuple[Entry, tuple[str, ...]]]:
         """(method, features) of one split; no features for a method that reads none."""

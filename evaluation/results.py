@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import os
+import zipfile
+import zlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -16,6 +19,12 @@ State = Literal["done", "failed", "not applicable"]
 
 FORMAT = 2
 """Of files in the folder of runs; files of another format are not read."""
+
+DAMAGED = (
+    *(OSError, EOFError, zipfile.BadZipFile, zlib.error),
+    *(ValueError, KeyError, TypeError, AttributeError, IndexError),
+)
+"""What reading a file that is cut off, overwritten or of another kind raises."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +82,7 @@ def save(run: Run, folder: Path) -> None:
         for metric, values in run.per_user[name].items():
             arrays[f"metric\t{name}\t{metric}"] = values
     if arrays:
-        part = folder / f"{run.key}.part.npz"
+        part = folder / f"{run.key}.{os.getpid()}.part.npz"
         np.savez_compressed(part, **arrays)  # type: ignore[arg-type]
         part.replace(folder / f"{run.key}.npz")
     write_json(folder / f"{run.key}.json", run.summary())
@@ -89,7 +98,8 @@ def load(key: str, folder: Path) -> Run | None:
         users: dict[str, NDArray[np.int32]] = {}
         per_user: dict[str, dict[str, NDArray[np.float64]]] = {}
         if found["state"] == "done":
-            with np.load(folder / f"{key}.npz", allow_pickle=False) as arrays:
+            packed = io.BytesIO((folder / f"{key}.npz").read_bytes())
+            with np.load(packed, allow_pickle=False) as arrays:
                 for name in arrays.files:
                     kind, evaluation, *metric = name.split("\t")
                     if kind == "users":
@@ -97,7 +107,7 @@ def load(key: str, folder: Path) -> Run | None:
                     else:
                         per_user.setdefault(evaluation, {})[metric[0]] = arrays[name]
         return Run(**found, users=users, per_user=per_user)
-    except (OSError, ValueError, KeyError, TypeError):
+    except DAMAGED:
         return None
 
 

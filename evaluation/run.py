@@ -1,9 +1,10 @@
 """Protocol x seeds x subsets of modalities x methods, one after the other, each kept when done.
 
 A result is kept under a hash of all that decides it: the data set, the split, the features as
-numbers, the method's grid, the metrics, and the sources of the method, the splits and the
-metrics (`evaluation.sources`). A run that was killed, or is repeated with one method more, finds
-what it had; whatever was changed in between is computed anew. What failed is tried again.
+numbers, the method's grid, the metrics, the sources of the method, the splits and the metrics,
+and the versions of the libraries that compute (`evaluation.sources`). A run that was killed, or
+is repeated with one method more, finds what it had; whatever was changed in between is computed
+anew. What failed is tried again.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ from evaluation.graph_block import GRAPH, PERMUTED, graph_block
 from evaluation.methods import Entry, Task
 from evaluation.plan import Outcome, Plan, Unwatched, Watch
 from evaluation.results import FORMAT, Run, load, save
-from evaluation.sources import code_digest
+from evaluation.sources import code_digest, library_versions
 from evaluation.splits import Split
 from evaluation.tuning import METRIC, fit_best, judge
 
@@ -175,6 +176,7 @@ class OnSplit:
             "data": self._about_data,
             "items": about_items,
             "code": code_digest(entry.module, "evaluation.tuning", "evaluation.splits"),
+            "libraries": library_versions(),
         }
         packed = orjson.dumps(content, option=orjson.OPT_SORT_KEYS)
         return hashlib.sha256(packed).hexdigest()[:24]

@@ -35,11 +35,21 @@ class Line:
     Attributes:
         question: name of the evaluation, after the split's where a seed has several ("N=3: cold").
         metrics: {metric: mean over the seeds' means, with its interval}.
+        failed: seeds on which it failed; the means are over the others.
     """
 
     system: System
     question: str
     metrics: Mapping[str, Interval]
+    failed: int = 0
+
+    @property
+    def note(self) -> str:
+        """Such as "1 of 2 seeds" where it failed on some; "" where it did not."""
+        if not self.failed:
+            return ""
+        done = max(value.n for value in self.metrics.values())
+        return f"{done} of {done + self.failed} seeds"
 
 
 @dataclass(frozen=True)
@@ -82,7 +92,7 @@ class Summary:
         questions: all questions, in order; the leading ones first.
         systems: in the order of the plan.
         whole: those on all features that their method reads.
-        absent: {system: why it has no line}; failed or not applicable.
+        absent: {system: why it has no line}; skipped, failed or not applicable.
     """
 
     leading: tuple[str, ...]
@@ -117,6 +127,7 @@ class Summary:
                     "method": line.system.method,
                     "features": line.system.features,
                     "question": line.question,
+                    "failed_seeds": line.failed,
                     "metrics": {name: asdict(value) for name, value in line.metrics.items()},
                 }
                 for line in self.lines
@@ -155,7 +166,7 @@ def summarise(outcome: Outcome, plan: Plan) -> Summary:
         by_system[System(run.method, run.features)].append(run)
     systems = tuple(System(entry.name, part) for entry, part in plan.steps())
     done = {one: [r for r in by_system[one] if r.state == "done"] for one in systems}
-    absent: dict[System, str] = {}
+    absent = {System(name, ()): why for name, why in plan.skipped().items()}
     for one in systems:
         for run in by_system[one]:
             if run.state != "done":
@@ -171,7 +182,7 @@ def summarise(outcome: Outcome, plan: Plan) -> Summary:
     leading = tuple(q for q in asked if q.rpartition(": ")[2] in plan.questions) or tuple(asked)
     questions = (*leading, *(one for one in asked if one not in leading))
     lines = [
-        Line(one, question, metrics)
+        Line(one, question, metrics, _failures(by_system[one], question))
         for question in questions
         for one in systems
         if (metrics := _metrics(done[one], question))
@@ -213,6 +224,12 @@ def _metrics(runs: Sequence[Run], question: str) -> dict[str, Interval]:
                 for metric, value in metrics.items():
                     found[metric].append(value)
     return {metric: interval(values) for metric, values in found.items()}
+
+
+def _failures(runs: Sequence[Run], question: str) -> int:
+    """How many runs that would have answered the question failed."""
+    split = question.rpartition(": ")[0]
+    return sum(run.state == "failed" and run.split == split for run in runs)
 
 
 def _cost(runs: Sequence[Run]) -> Cost:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import shlex
 import sys
 from collections.abc import Iterator, Mapping
@@ -90,6 +91,7 @@ def evaluate(
         data = open_dataset(dataset)
     wanted = _names(features) if features is not None else available(data)
     plan = _plan(data, protocol, wanted, _names(methods), seeds, ablation)
+    _make_folder(out)
     with _progress() as shown:
         embedded = _embedded(data, wanted, shown)
         outcome = _carried_out(data, embedded, plan, out, shown, jobs)
@@ -101,7 +103,7 @@ def evaluate(
         print_json({**about, **summary.plain(), "report": str(page)})
     else:
         _show(summary)
-        for note in notes:
+        for note in (*notes, *_left_out(data, embedded)):
             console.print(note, markup=False)
         console.print(f"report: {page}", markup=False)
     for run in outcome.failed:
@@ -136,7 +138,7 @@ def _plan(
         )
     if not methods:
         raise RejectedError("no method is named", field="--methods", remedy="say all, or name some")
-    return Plan(
+    plan = Plan(
         protocol=name,
         splits=known[name].splits,
         questions=known[name].questions,
@@ -145,6 +147,29 @@ def _plan(
         seeds=known[name].seeds(seeds),
         ablation=ablation,
     )
+    if not plan.steps():
+        reasons = "; ".join(f"{method} {why}" for method, why in plan.skipped().items())
+        raise RejectedError(
+            f"nothing would be run: {reasons}",
+            field="--methods",
+            remedy="name other methods, or give --features that these read",
+        )
+    return plan
+
+
+def _make_folder(out: Path) -> None:
+    """The folder of the report, before anything is computed that could not be kept there."""
+    kept = out / "runs"
+    try:
+        kept.mkdir(parents=True, exist_ok=True)
+        if not os.access(out, os.W_OK) or not os.access(kept, os.W_OK):
+            raise PermissionError(None, "it may not be written to")
+    except OSError as error:
+        raise RejectedError(
+            f"{out} cannot be used ({error.strerror})",
+            field="--out",
+            remedy="name a folder that can be made and written to",
+        ) from error
 
 
 @contextmanager
@@ -227,6 +252,14 @@ def _about(data: Dataset, features: Features, plan: Plan, outcome: Outcome) -> M
     }
 
 
+def _left_out(data: Dataset, features: Features) -> Iterator[str]:
+    """One line on what of the data was left out or is missing, one on what was not encoded."""
+    for what, found in (("data", data.notes), ("not encoded", features.failures)):
+        if found:
+            more = f"; {len(found) - 1} more in the report" if len(found) > 1 else ""
+            yield f"{what}: {found[0]}{more}"
+
+
 def _show(summary: Summary) -> None:
     """One table per leading question; where it is too wide, names fold and figures stay whole."""
     for question in summary.leading:
@@ -248,7 +281,7 @@ def _show(summary: Summary) -> None:
         for line, row in zip(lines, figures, strict=True):
             whole = line.system in summary.whole
             drawn.add_row(
-                escape(line.system.method),
+                escape(f"{line.system.method} ({line.note})" if line.note else line.system.method),
                 "all" if whole and line.system.features else escape(" ".join(line.system.features)),
                 *row,
             )

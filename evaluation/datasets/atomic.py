@@ -8,6 +8,7 @@ from domain.errors import RejectedError
 from evaluation.dataset import Triple
 from evaluation.datasets.columns import attribute_name, number, split_list
 from evaluation.datasets.tables import Table, read_table
+from evaluation.datasets.triples import usable
 
 TYPES = ("token", "token_seq", "float", "float_seq")
 TEXT_WORDS = ("title", "name", "description", "text", "plot", "abstract", "summary", "review")
@@ -66,14 +67,22 @@ def atomic_attributes(
     return found
 
 
-def read_graph(folder: Path, name: str) -> tuple[tuple[Triple, ...], dict[str, str]]:
-    """Triples of NAME.kg and the entity of each item of NAME.link; empty where absent."""
+def read_graph(folder: Path, name: str) -> tuple[tuple[Triple, ...], dict[str, str], list[str]]:
+    """Triples of NAME.kg, the entity of each item of NAME.link, and notes; empty where absent.
+
+    One of the two files without the other links no item, and is left out with a note.
+    """
     graph, links = folder / f"{name}.kg", folder / f"{name}.link"
     if not graph.is_file() or not links.is_file():
-        return (), {}
-    triples, _ = read_atomic(graph, ("head_id", "relation_id", "tail_id"))
+        pairs = ((graph, links), (links, graph))
+        return (), {}, [
+            f"{one.name} is not used: there is no {other.name}"
+            for one, other in pairs
+            if one.is_file()
+        ]  # fmt: skip
+    table, _ = read_atomic(graph, ("head_id", "relation_id", "tail_id"))
     linked, _ = read_atomic(links, ("item_id", "entity_id"))
-    return (
-        tuple(map(Triple, triples["head_id"], triples["relation_id"], triples["tail_id"])),
-        dict(zip(linked["item_id"], linked["entity_id"], strict=True)),
+    triples, notes = usable(
+        list(map(Triple, table["head_id"], table["relation_id"], table["tail_id"])), graph.name
     )
+    return triples, dict(zip(linked["item_id"], linked["entity_id"], strict=True)), notes

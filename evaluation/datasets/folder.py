@@ -112,9 +112,9 @@ def _column(table: Table, *names: str) -> str:
         if name in table:
             return name
     raise RejectedError(
-        f"no column {names[0]} among {', '.join(table.columns)}",
+        f"no column {names[0]} among {', '.join(table.head)}",
         field=f"{table.path} line 1",
-        remedy=f"name one of the columns {names[0]}",
+        remedy=f"name one of the columns {names[0]}, and separate them by {table.delimiter!r}",
     )
 
 
@@ -266,8 +266,10 @@ def _given(
             f"{path.name} is not used beside train.csv and test.csv" for path in unused if path
         ]
         return GivenSplit(None, pairs.part, ", ".join(path.name for path in files)), notes
+    parts = [path.name for name, _ in GIVEN if (path := find(folder, f"{name}.csv"))]
+    notes = [f"{', '.join(parts)} not used: a split needs train.csv and test.csv"] if parts else []
     if listed is None:
-        return None, []
+        return None, notes
     names = read_ids(listed)
     unknown = sum(name not in item_rows for name in names)
     cold = np.zeros(len(item_rows), dtype=bool)
@@ -278,5 +280,5 @@ def _given(
             field=str(listed),
             remedy="write one item id per line",
         )
-    notes = [f"cold_items.txt: {unknown} ids are not among the items"] if unknown else []
+    notes += [f"cold_items.txt: {unknown} ids are not among the items"] if unknown else []
     return GivenSplit(cold, None, listed.name), notes

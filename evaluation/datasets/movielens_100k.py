@@ -83,7 +83,7 @@ def read_movielens_100k(folder: Path, *, liked_only: bool = False) -> Dataset:
         n_items=len(items),
         source=f"{NAME}.inter",
     )
-    graph, entities = read_graph(folder, NAME)
+    graph, entities, about_graph = read_graph(folder, NAME)
     return Dataset(
         name="movielens-100k" + ("-liked" if liked_only else ""),
         items=items,
@@ -94,7 +94,7 @@ def read_movielens_100k(folder: Path, *, liked_only: bool = False) -> Dataset:
         times=clean.times,
         graph=graph,
         entity_of_item={item: entity for item, entity in entities.items() if item in item_rows},
-        notes=(*notes, *clean.notes),
+        notes=(*notes, *clean.notes, *about_graph),
     )
 
 

@@ -86,8 +86,8 @@ def read_recbole(folder: Path) -> Dataset:
             ]
         ),
     )
-    graph, entities = read_graph(folder, name)
-    notes = [*item_notes, *clean.notes]
+    graph, entities, graph_notes = read_graph(folder, name)
+    notes = [*item_notes, *clean.notes, *graph_notes]
     if strangers and users:
         notes.append(f"{name}.inter: {strangers} users are not among the users of {name}.user")
     return Dataset(

@@ -60,6 +60,7 @@ class Table:
         columns: values by column name, in file order, stripped of surrounding blanks.
         rows: number of rows.
         delimiter, header, quoting, encoding: how to find a row's line again.
+        head: names of all columns of the file, read or not.
     """
 
     path: Path
@@ -69,6 +70,7 @@ class Table:
     header: bool
     quoting: bool
     encoding: str = UTF_8
+    head: tuple[str, ...] = ()
 
     def __getitem__(self, column: str) -> list[str]:
         return self.columns[column]
@@ -98,7 +100,9 @@ class Table:
             message, field=f"{self.path} line {self.line_of(row)} column {column}", remedy=remedy
         )
 
-    def numbers(self, column: str, *, empty: float) -> NDArray[np.float64]:
+    def numbers(
+        self, column: str, *, empty: float, remedy: str = "write a number, such as 3"
+    ) -> NDArray[np.float64]:
         """[rows] float64; `empty` where the cell is empty. Raises RejectedError on other text."""
         texts = self.columns[column]
         try:
@@ -107,14 +111,15 @@ class Table:
             return np.array([float(t) if t else empty for t in texts], dtype=np.float64)
         except ValueError:
             row = next(row for row, text in enumerate(texts) if text and not is_number(text))
-            self.reject(row, column, f"{texts[row]!r} is not a number", "write a number, such as 3")
+            self.reject(row, column, f"{texts[row]!r} is not a number", remedy)
 
     def seconds(self, column: str) -> NDArray[np.float64]:
         """[rows] seconds since 1970, NaN where empty; numbers, or ISO 8601 (UTC unless a zone)."""
         texts = self.columns[column]
         first = next((text for text in texts if text), "")
         if is_number(first) or not first:
-            return self.numbers(column, empty=math.nan)
+            every = "write every time as seconds since 1970, or every one as ISO 8601"
+            return self.numbers(column, empty=math.nan, remedy=every)
         found = np.full(len(texts), np.nan)
         for row, text in enumerate(texts):
             if not text:
@@ -218,7 +223,7 @@ def _read(
         for name, place in zip(wanted, places, strict=True):
             columns[name].extend(map(str.strip, turned[place]))
         count += len(chunk)
-    return replace(shell, columns=columns, rows=count)
+    return replace(shell, columns=columns, rows=count, head=tuple(head))
 
 
 def _check_head(shell: Table, head: list[str], required: Sequence[str]) -> None:

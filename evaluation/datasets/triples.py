@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from evaluation.dataset import Triple
@@ -28,18 +28,7 @@ def read_triples(
     rows = list(map(Triple, table["head"], table["relation"], table["tail"]))
     if rows and tuple(part.lower() for part in rows[0]) == HEADER:
         rows = rows[1:]
-    whole = [row for row in rows if all(row)]
-    straight = [row for row in whole if row.head != row.tail]
-    triples = tuple(dict.fromkeys(straight))
-    notes = [
-        f"{graph.name}: {count} triples left out: {why}"
-        for count, why in (
-            (len(rows) - len(whole), "a part is empty"),
-            (len(whole) - len(straight), "from an entity to itself"),
-            (len(straight) - len(triples), "repeated"),
-        )
-        if count
-    ]
+    triples, notes = usable(rows, graph.name)
     entities = {part for triple in triples for part in (triple.head, triple.tail)}
     linked = {name: name for name in item_rows if name in entities}
     if links is not None:
@@ -50,3 +39,20 @@ def read_triples(
             notes.append(f"{links.name}: {len(pairs) - len(known)} links to nothing left out")
         linked |= known
     return triples, linked, notes
+
+
+def usable(rows: Sequence[Triple], source: str) -> tuple[tuple[Triple, ...], list[str]]:
+    """The triples that say something, each once, and how many of `source` were left out."""
+    whole = [row for row in rows if all(row)]
+    straight = [row for row in whole if row.head != row.tail]
+    triples = tuple(dict.fromkeys(straight))
+    notes = [
+        f"{source}: {count} triples left out: {why}"
+        for count, why in (
+            (len(rows) - len(whole), "a part is empty"),
+            (len(whole) - len(straight), "from an entity to itself"),
+            (len(straight) - len(triples), "repeated"),
+        )
+        if count
+    ]
+    return triples, notes

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -10,7 +12,12 @@ from numpy.typing import NDArray
 
 from domain.errors import RejectedError
 from domain.vectors import Matrix
+from encoders.attributes import ATTRIBUTES
 from evaluation.datasets.tables import open_text
+from evaluation.graph_block import GRAPH, PERMUTED
+
+MADE = (ATTRIBUTES, GRAPH, PERMUTED)
+"""Features that no file of vectors can be: they are fitted per split."""
 
 
 def load_matrix(path: Path) -> Matrix:
@@ -20,7 +27,8 @@ def load_matrix(path: Path) -> Matrix:
         RejectedError: not a .npy file of numbers in two dimensions.
     """
     try:
-        matrix = np.load(path, allow_pickle=False)
+        with path.open("rb") as file:
+            matrix = np.lib.format.read_array(file, allow_pickle=False)
     except (ValueError, OSError, EOFError) as problem:
         raise RejectedError(
             f"not a readable .npy file ({problem})",
@@ -48,11 +56,18 @@ def read_vectors(
         {NAME: (rows of items, their vectors)} and notes.
 
     Raises:
-        RejectedError: other numbers of rows and ids, or an id that is there twice.
+        RejectedError: other numbers of rows and ids, an id that is there twice, or one of MADE
+            for a name.
     """
     found: dict[str, tuple[NDArray[np.int32], Matrix]] = {}
     notes: list[str] = []
     for path in sorted(folder.glob("*.npy")):
+        if path.stem in MADE:
+            raise RejectedError(
+                f"{path.stem!r} is the name of a feature that is made from the data",
+                field=str(path),
+                remedy="give the file another name, such as my-" + path.name,
+            )
         matrix = load_matrix(path)
         ids, source = _ids(path, list(item_rows))
         if len(ids) != len(matrix):
@@ -94,11 +109,15 @@ def _ids(path: Path, items: Sequence[str]) -> tuple[list[str], str]:
 
 
 def read_ids(path: Path) -> list[str]:
-    """One id per line; empty lines are skipped. Raises RejectedError if it is not UTF-8."""
+    """One id per line; empty lines are skipped. Raises RejectedError if it cannot be read."""
     try:
         with open_text(path) as stream:
             return [line.strip() for line in stream if line.strip()]
     except UnicodeDecodeError:
         raise RejectedError(
             "not UTF-8", field=str(path), remedy="save the file as UTF-8, one id per line"
+        ) from None
+    except (EOFError, gzip.BadGzipFile, zlib.error) as problem:
+        raise RejectedError(
+            f"not a whole gzip file ({problem})", field=str(path), remedy="pack it again"
         ) from None

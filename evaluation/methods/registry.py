@@ -193,40 +193,73 @@ def chosen(names: Iterable[str]) -> list[Entry]:
     A name MODULE:CLASS is a method of one's own, imported from the Python path.
 
     Raises:
-        RejectedError: an unknown name.
+        RejectedError: an unknown name, one that cannot be imported, or two methods of one name.
     """
-    wanted = list(names)
-    if "all" in wanted:
-        wanted = [*ENTRIES, *(name for name in wanted if ":" in name)]
+    wanted = list(dict.fromkeys(names))
     own = [_own(name) for name in wanted if ":" in name]
-    unknown = [name for name in wanted if name not in ENTRIES and ":" not in name]
+    unknown = [name for name in wanted if name not in {*ENTRIES, "all"} and ":" not in name]
     if unknown:
         raise RejectedError(
             f"there is no method {unknown[0]!r}",
             field="--methods",
             remedy=f"choose from {', '.join(ENTRIES)}, or name your own as MODULE:CLASS",
         )
-    return [entry for name, entry in ENTRIES.items() if name in wanted] + own
+    found = [entry for name, entry in ENTRIES.items() if name in wanted or "all" in wanted] + own
+    seen: dict[str, Entry] = {}
+    for entry in found:
+        if seen.setdefault(entry.name, entry) is not entry:
+            raise RejectedError(
+                f"{entry.where} and {seen[entry.name].where} are both called {entry.name!r}",
+                field="--methods",
+                remedy="give one of your own another name",
+            )
+    return found
 
 
 def _own(where: str) -> Entry:
-    module, _, name = where.partition(":")
-    try:
-        made = getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError) as error:
+    made = _imported(where)
+    name = getattr(made, "name", where)
+    grid: Any = getattr(made, "grid", ({},))
+    if not isinstance(name, str) or not name.strip():
         raise RejectedError(
-            f"{where} cannot be imported ({error})",
+            f"the name of {where} is {name!r}",
             field="--methods",
-            remedy="put its folder on PYTHONPATH and name it as MODULE:CLASS",
-        ) from error
+            remedy="give the class a name that is a text, such as name = 'nearest'",
+        )
+    points = tuple(grid) if isinstance(grid, Iterable) else ()
+    if not points or not all(isinstance(point, Mapping) for point in points):
+        raise RejectedError(
+            f"the grid of {where} is {grid!r}",
+            field="--methods",
+            remedy="write a tuple of one dict of parameters or more, or leave grid away",
+        )
     return Entry(
-        getattr(made, "name", where),
+        name,
         where,
         (made.__doc__ or "").strip().partition("\n")[0],
-        grid=tuple(getattr(made, "grid", ({},))),
+        grid=points,
         content=bool(getattr(made, "content", True)),
         cold_items=bool(getattr(made, "cold_items", True)),
         graph=bool(getattr(made, "graph", False)),
         needs_graph=bool(getattr(made, "needs_graph", False)),
         ablate=bool(getattr(made, "ablate", False)),
+    )
+
+
+def _imported(where: str) -> Make:
+    module, _, name = where.partition(":")
+    if not name or not all(part.isidentifier() for part in module.split(".")):
+        reason = "it is not MODULE:CLASS"
+    else:
+        try:
+            made: Make = getattr(importlib.import_module(module), name)
+            if callable(made):
+                return made
+            reason = "it is no class"
+        except (Exception, SystemExit) as error:  # a module of one's own may raise anything
+            reason = f"{type(error).__name__}: {error}"
+    raise RejectedError(
+        f"{where} cannot be imported ({reason})",
+        field="--methods",
+        remedy="put its folder on PYTHONPATH and name it as MODULE:CLASS",
     )

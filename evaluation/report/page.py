@@ -11,10 +11,12 @@ from typing import Any
 from evaluation.report.plots import OUR_METHODS, Plot, draw
 from evaluation.results import write_json
 from evaluation.significance import Interval
-from evaluation.summary import Summary, System, Versus
+from evaluation.summary import Line, Summary, System, Versus
 from evaluation.tuning import METRIC
 
 RESULTS, PAGE = "results.json", "report.html"
+EXAMPLES = 5
+"""How many of what could not be encoded the page names; results.json has all."""
 
 _STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 72rem; padding: 0 1rem;
@@ -96,7 +98,7 @@ def _about(about: Mapping[str, Any]) -> str:
         for name, value in rows
         if value
     )
-    noted = [*about.get("notes", []), *data.get("notes", [])]
+    noted = [*about.get("notes", []), *data.get("notes", []), *_not_encoded(about)]
     notes = "".join(f"<li>{escape(str(note))}</li>" for note in noted)
     return (
         f"<table>{body}</table>"
@@ -104,6 +106,15 @@ def _about(about: Mapping[str, Any]) -> str:
         " seeds, with Student's 95 % interval over seeds. All methods were given the same"
         " vectors and splits.</p>" + (f"<ul class=note>{notes}</ul>" if notes else "")
     )
+
+
+def _not_encoded(about: Mapping[str, Any]) -> list[str]:
+    failures = list(about.get("not_encoded", []))
+    if not failures:
+        return []
+    named = "; ".join(map(str, failures[:EXAMPLES]))
+    more = f"; the others in {RESULTS}" if len(failures) > EXAMPLES else ""
+    return [f"{len(failures)} pictures, clips or texts could not be encoded: {named}{more}"]
 
 
 def _table(summary: Summary, question: str) -> str:
@@ -117,12 +128,16 @@ def _table(summary: Summary, question: str) -> str:
     lines.sort(key=lambda line: -_mean(line.metrics.get(METRIC)))
     head = "".join(f"<th>{escape(metric)}</th>" for metric in metrics)
     body = "".join(
-        f"<tr{_ours(line.system)}><td>{escape(line.system.label)}</td>"
+        f"<tr{_ours(line.system)}><td>{escape(line.system.label)}{_note(line)}</td>"
         + "".join(_cell(line.metrics.get(metric), best[metric]) for metric in metrics)
         + "</tr>"
         for line in lines
     )
     return f"<h2>{escape(question)}</h2><table><tr><th>method</th>{head}</tr>{body}</table>"
+
+
+def _note(line: Line) -> str:
+    return f" <small>({escape(line.note)})</small>" if line.note else ""
 
 
 def _best(metric: str, values: Sequence[float]) -> float:

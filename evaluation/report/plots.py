@@ -61,7 +61,7 @@ def draw(summary: Summary, folder: Path) -> list[Plot]:
         plots.append(_revealed(summary, curve, folder))
     for at, question in enumerate(summary.leading):
         plots.append(_quality(summary, question, folder, f"quality-{at}.png"))
-    if len(summary.whole) < len(summary.systems):
+    if summary.leading and len(summary.whole) < len(summary.systems):
         plots.append(_subsets(summary, summary.leading[0], folder))
     if summary.costs:
         plots.append(_fit_time(summary, folder))
@@ -103,6 +103,12 @@ def name_of(system: System) -> str:
     return f"{system.method} ({PERMUTED})" if is_control(system) else system.method
 
 
+def _noted(summary: Summary, system: System, question: str, label: str) -> str:
+    """The label, and on how many seeds the system has a result where it failed on others."""
+    line = summary.line(system, question)
+    return f"{label} ({line.note})" if line is not None and line.note else label
+
+
 def _colour(system: System) -> str:
     if is_control(system):
         return CONTROL
@@ -137,7 +143,8 @@ def _quality(summary: Summary, question: str, folder: Path, file: str) -> Plot:
     found = by_method(summary, question)
 
     def paint(axes: Axes) -> None:
-        values, halves = _intervals(axes, [name_of(one) for one, _ in found], found)
+        labels = [_noted(summary, one, question, name_of(one)) for one, _ in found]
+        values, halves = _intervals(axes, labels, found)
         for place, (value, half) in enumerate(zip(values, halves, strict=True)):
             axes.annotate(
                 f"{value:.3f}",
@@ -197,7 +204,8 @@ def _subsets(summary: Summary, question: str, folder: Path) -> Plot:
     ]
 
     def paint(axes: Axes) -> None:
-        _intervals(axes, [one.label for one, _ in found], found)
+        labels = [_noted(summary, one, question, one.label) for one, _ in found]
+        _intervals(axes, labels, found)
         axes.set_xlabel(METRIC)
 
     title = f"{METRIC} per modality subset, {question}"

@@ -24,8 +24,11 @@ def temporal(dataset: Dataset, seed: int, *, share: float = HELD_OUT_SHARE) -> S
     """The past is trained on, the last tenth by time is test, the tenth before it validation.
 
     The cut is one moment for everybody. Items without a pair before the first cut are cold, and
-    are candidates from the stage in which they first appear. Pairs without a time are left out.
-    Nothing is drawn; `seed` only passes through to the methods.
+    are candidates from the stage in which they first appear. Pairs without a time are left out
+    wholly: nobody knows on which side of a cut they lie, so they are not trained on, no targets,
+    and not masked. Nothing is drawn; `seed` only passes through to the methods.
+
+    Where times are coarse the cuts lie between two moments all the same: see `_cuts`.
 
     Raises:
         RejectedError: the data set has no times, or all of one moment.
@@ -37,7 +40,7 @@ def temporal(dataset: Dataset, seed: int, *, share: float = HELD_OUT_SHARE) -> S
             remedy="add a time column to the interactions or choose another protocol",
         )
     known = np.isfinite(dataset.times)
-    first, second = np.quantile(dataset.times[known], [1 - 2 * share, 1 - share])
+    first, second = _cuts(dataset.times[known], share, dataset.name)
     part = np.full(dataset.n_interactions, UNUSED, dtype=np.int8)
     part[known & (dataset.times <= first)] = TRAIN
     part[known & (dataset.times > first) & (dataset.times <= second)] = VALIDATION
@@ -48,6 +51,29 @@ def temporal(dataset: Dataset, seed: int, *, share: float = HELD_OUT_SHARE) -> S
         "without_time": int((~known).sum()),
     }
     return _split_by_part(dataset, seed, "temporal", part, facts)
+
+
+def _cuts(times: NDArray[np.float64], share: float, name: str) -> tuple[float, float]:
+    """The last moments of training and of validation, by quantiles of the times of all pairs.
+
+    Of a few moments with many pairs each (years, days) one may hold a quantile and all after it.
+    Then test is the last moment, and validation the one before it, but for that training has to
+    keep half of the pairs: otherwise nothing is validated on.
+    """
+    moments, counts = np.unique(times, return_counts=True)
+    if len(moments) == 1:
+        raise RejectedError(
+            "all times are equal", field=f"{name}: temporal", remedy="choose another protocol"
+        )
+    first, second = np.quantile(times, [1 - 2 * share, 1 - share])
+    if second >= moments[-1]:
+        second = moments[-2]
+    first = min(first, second)
+    if not ((moments > first) & (moments <= second)).any():
+        earlier = moments < moments[moments <= second][-1]
+        if 2 * counts[earlier].sum() >= len(times):
+            first = moments[earlier][-1]
+    return float(first), float(second)
 
 
 def given(dataset: Dataset, seed: int) -> Split:
@@ -79,7 +105,9 @@ def _split_by_part(
     for name, code in (("training", TRAIN), ("test", TEST)):
         if not (part == code).any():
             raise RejectedError(
-                f"no {name} pair", field=f"{dataset.name}: {protocol}", remedy="give more pairs"
+                f"no {name} pair",
+                field=f"{dataset.name}: {protocol}",
+                remedy="give more pairs, or choose another protocol",
             )
     trained = part == TRAIN
     train, warm = dataset.matrix(trained), trained_items(dataset, trained)

@@ -93,7 +93,8 @@ def cold_halves(dataset: Dataset, rng: np.random.Generator, share: float) -> tup
         raise RejectedError(
             f"{len(cold)} cold items of {int(with_pairs.sum())} with interactions",
             field=dataset.name,
-            remedy="at least two items must be cold, and one warm",
+            remedy="at least two items must be cold, and one warm: give more items with"
+            " interactions, or choose another protocol",
         )
     validation = np.zeros(dataset.n_items, dtype=bool)
     test = np.zeros(dataset.n_items, dtype=bool)

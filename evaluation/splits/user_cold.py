@@ -51,7 +51,8 @@ def user_cold_start(
         raise RejectedError(
             f"{len(drawn)} users with more than {most} items can be new",
             field=dataset.name,
-            remedy="give more users, or a smaller share of new ones",
+            remedy=f"give more users with more than {most} items, and others; or choose another"
+            " protocol",
         )
     cut = max(1, round(VALIDATION_SHARE * len(drawn)))
     new = {

@@ -46,7 +46,7 @@ def warm_up(
         raise RejectedError(
             f"no cold item has more than {most} interactions",
             field=dataset.name,
-            remedy="reveal fewer, or give more interactions",
+            remedy="give more interactions, or choose another protocol, such as item-cold",
         )
     turn = _turns(dataset, usable & enough[dataset.item_index], rng)
     warm, cold = trained_items(dataset, trained), validation | test

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -144,6 +145,13 @@ def test_a_method_that_fails_is_told_and_the_exit_code_is_1(
         (["--methods", "svd"], "choose from random"),
         (["--methods", ","], "no method is named"),
         (["--features", "smell"], "has no 'smell' vectors"),
+        (["--methods", "all,svd"], "there is no method 'svd'"),
+        (
+            ["--features", "", "--methods", "bilinear"],
+            "nothing would be run: bilinear reads features of items, and this run has none",
+        ),
+        (["--methods", "bilinear-graph"], "bilinear-graph needs --features graph"),
+        (["--features", "graph", "--methods", "whitened-cosine"], "give --features that these"),
     ],
 )
 def test_a_wrong_option_is_refused_with_what_would_do(
@@ -152,6 +160,50 @@ def test_a_wrong_option_is_refused_with_what_would_do(
     done = evaluate(*options)
     assert isinstance(done.exception, RejectedError)
     assert reason in str(done.exception)
+
+
+def test_a_report_folder_that_cannot_be_made_is_refused_before_anything_is_embedded(
+    evaluate: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("api.cli.evaluate._embedded", lambda *_: pytest.fail("it was embedded"))
+    (tmp_path / "file").write_text("")
+    for out in (tmp_path / "file", tmp_path / "file" / "below"):
+        done = evaluate("--methods", "random", "--out", str(out))
+        assert isinstance(done.exception, RejectedError)
+        assert done.exception.field == "--out"
+        assert "name a folder" in done.exception.remedy
+
+
+def test_a_skipped_method_and_what_was_left_out_are_told(
+    evaluate: Command, planted_folder: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "shop"
+    shutil.copytree(planted_folder, folder)
+    with (folder / "interactions.csv").open("a") as file:
+        file.write("u0,nothing,1,1000\nu0,i1,-1,1000\n")
+    options = ("--methods", "random,bilinear-graph", "--features", "text", "--seeds", "1")
+    done = evaluate(*options, folder=folder)
+    assert done.exit_code == 0, done.output
+    told = " ".join(done.stdout.split())
+    assert "no result: bilinear-graph: needs --features graph" in told
+    assert (
+        "data: interactions.csv: 1 rows dropped: the item is not among the items; 1 more in the"
+        " report"
+    ) in told
+
+
+def test_where_every_method_failed_the_reason_is_told(
+    evaluate: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "failing.py").write_text(
+        "class Failing:\n    name = 'failing'\n"
+        "    def fit(self, task): raise MemoryError('too large')\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    done = evaluate("--methods", "failing:Failing", "--features", "text,image", "--seeds", "1")
+    assert done.exit_code == 1
+    assert "failed: failing (seed 0): MemoryError: too large" in done.stderr
+    assert "MemoryError: too large" in (tmp_path / "report" / "report.html").read_text()
 
 
 def test_without_the_extra_it_names_the_extra(

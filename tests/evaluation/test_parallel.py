@@ -35,9 +35,11 @@ def test_the_processes_end_with_the_command_that_is_killed(
     sleepers.mkdir()
     paths = [str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")]
     command = subprocess.Popen(
-        [sys.executable, "-m", "api.cli", "evaluate", str(planted_folder), "--jobs", "2"]
-        + ["--methods", "sleeping_method:Sleeping", "--seeds", "2", "--features", ""]
-        + ["--out", str(tmp_path / "report")],
+        [
+            *(sys.executable, "-m", "api.cli", "evaluate", str(planted_folder), "--jobs", "2"),
+            *("--methods", "sleeping_method:Sleeping", "--seeds", "2", "--features", ""),
+            *("--out", str(tmp_path / "report")),
+        ],
         env={
             **os.environ,
             "SLEEPERS": str(sleepers),

@@ -17,8 +17,7 @@ from evaluation.methods import Entry, chosen
 from evaluation.plan import Outcome, Plan, protocols
 from evaluation.report import require_matplotlib, write_report
 from evaluation.report.plots import by_method, draw, revealed
-from evaluation.results import Run, load, save
-from evaluation.sources import code_digest
+from evaluation.results import Run
 from evaluation.summary import Summary, System, summarise
 
 METRICS = ("recall@20", "ndcg@20")
@@ -41,6 +40,13 @@ def _run(method: str, seed: int, quality: float, question: str = "cold", **more:
         "scoring_ms": 0.1,
     }
     return Run(**{**about, **more})  # type: ignore[arg-type]
+
+
+def _failed(method: str, seed: int, features: tuple[str, ...] = ()) -> Run:
+    return _run(
+        method, seed, 0.2, features=features, state="failed", reason="out of luck", metrics={},
+        users={}, per_user={},
+    )  # fmt: skip
 
 
 @pytest.fixture
@@ -93,8 +99,7 @@ def test_whole_systems_are_compared_with_each_other_and_with_their_own_parts(
 def test_what_failed_or_does_not_apply_is_told_and_not_counted(
     outcome: Outcome, plan: Plan
 ) -> None:
-    failed = _run("random", 1, 0.2, state="failed", reason="out of luck", metrics={}, users={},
-                  per_user={})  # fmt: skip
+    failed = _failed("random", 1)
     runs = tuple(failed if r.method == "random" and r.seed == 1 else r for r in outcome.runs)
     summary = summarise(Outcome(runs), plan)
     assert summary.absent == {System("random", ()): "failed (seed 1): out of luck"}
@@ -104,16 +109,55 @@ def test_what_failed_or_does_not_apply_is_told_and_not_counted(
     assert not [one for one in summary.versus if "random" in (one.a.method, one.b.method)]
 
 
-def test_a_run_comes_back_from_disk_as_it_was(tmp_path: Path) -> None:
-    run = _run("random", 0, 0.3, parameters={"l": 2.5}, detail={"tried": [[{"l": 1}, 0.2]]})
-    save(run, tmp_path)
-    found = load(run.key, tmp_path)
-    assert found is not None
-    assert found.summary() == run.summary()
-    assert np.array_equal(found.per_user["cold"]["ndcg@20"], run.per_user["cold"]["ndcg@20"])
-    assert np.array_equal(found.users["cold"], run.users["cold"])
-    assert not list(tmp_path.glob("*.part*"))
-    assert load("another", tmp_path) is None
+def test_a_mean_over_fewer_seeds_says_so(outcome: Outcome, plan: Plan, tmp_path: Path) -> None:
+    failed = _failed("random", 1)
+    runs = tuple(failed if r.method == "random" and r.seed == 1 else r for r in outcome.runs)
+    summary = summarise(Outcome(runs), plan)
+    assert {line.system.method: line.note for line in summary.lines} == {
+        "random": "2 of 3 seeds", "whitened-cosine": "",
+    }  # fmt: skip
+    page = write_report(summary, _about(), tmp_path).read_text()
+    assert "<td>random <small>(2 of 3 seeds)</small></td>" in page
+    results = json.loads((tmp_path / "results.json").read_text())["results"]
+    assert {one["method"]: one["failed_seeds"] for one in results} == {
+        "random": 1, "whitened-cosine": 0,
+    }  # fmt: skip
+
+
+def test_where_every_method_failed_the_page_says_why(
+    outcome: Outcome, plan: Plan, tmp_path: Path
+) -> None:
+    runs = tuple(_failed(run.method, run.seed, run.features) for run in outcome.runs)
+    page = write_report(summarise(Outcome(runs), plan), _about(), tmp_path).read_text()
+    assert "failed (seed 0): out of luck" in page
+    assert "<img" not in page
+    some = tuple(run for run in runs if run.features) + outcome.runs[:3]
+    page = write_report(summarise(Outcome(some), plan), _about(), tmp_path).read_text()
+    assert "quality-0.png" in page
+
+
+def test_methods_that_are_skipped_are_named_with_what_they_need(plan: Plan) -> None:
+    plan = replace(plan, methods=chosen(["random", "whitened-cosine", "bilinear-graph"]))
+    runs = (_run("random", 0, 0.2),)
+    summary = summarise(Outcome(runs), plan)
+    assert summary.absent == {System("bilinear-graph", ()): "needs --features graph"}
+    summary = summarise(Outcome(runs), replace(plan, features=()))
+    assert set(summary.absent) == {
+        System("whitened-cosine", ()), System("bilinear-graph", ()),
+    }  # fmt: skip
+
+
+def test_what_was_not_encoded_is_counted_and_the_first_are_named(
+    summary: Summary, tmp_path: Path
+) -> None:
+    failures = [f"item {n}: media.images[0]: <no picture>" for n in range(7)]
+    page = write_report(summary, _about(not_encoded=failures), tmp_path).read_text()
+    assert (
+        "7 pictures, clips or texts could not be encoded: item 0: media.images[0]: &lt;no" in page
+    )
+    assert "item 4:" in page
+    assert "item 5:" not in page
+    assert "the others in results.json" in page
 
 
 def _about(**more: object) -> dict[str, object]:
@@ -243,17 +287,3 @@ def test_without_matplotlib_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     with pytest.raises(RejectedError, match=r"firstlight\[evaluate\]"):
         require_matplotlib()
-
-
-def test_the_code_digest_follows_imports_within_the_project_only(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.syspath_prepend(tmp_path)
-    mine = tmp_path / "one_of_my_own.py"
-    mine.write_text("from evaluation.methods.ease import Ease\nimport numpy\n")
-    first = code_digest("one_of_my_own")
-    assert first == code_digest("one_of_my_own")
-    assert first != code_digest("evaluation.methods.ease")
-    mine.write_text("from evaluation.methods.ease import Ease\nimport numpy\n# changed\n")
-    assert first != code_digest("one_of_my_own")
-    assert code_digest("evaluation.methods.baselines") != code_digest("evaluation.methods.ease")

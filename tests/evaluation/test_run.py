@@ -18,7 +18,7 @@ from evaluation.features import fuse
 from evaluation.methods import Entry, Task, chosen
 from evaluation.methods.baselines import Popularity
 from evaluation.parallel import run_in_parallel
-from evaluation.plan import Plan, protocols
+from evaluation.plan import protocols
 from evaluation.results import Run
 from evaluation.run import Evaluator
 from evaluation.summary import System, summarise
@@ -166,6 +166,16 @@ def test_other_interactions_or_another_grid_are_another_result(evaluator: Evalua
     methods = [replace(one, grid=({}, {})) for one in evaluator.plan.methods]
     plan = replace(evaluator.plan, methods=methods)
     assert not first & {run.key for run in replace(evaluator, plan=plan).run().runs}
+
+
+def test_another_version_of_a_library_is_another_result(
+    evaluator: Evaluator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = replace(evaluator.plan, methods=chosen(["random"]), seeds=(0,))
+    (first,) = replace(evaluator, plan=plan).run().runs
+    monkeypatch.setattr("evaluation.run.library_versions", lambda: {"numpy": "3"})
+    (second,) = replace(evaluator, plan=plan).run().runs
+    assert first.key != second.key
 
 
 def test_a_method_that_cannot_order_cold_items_is_left_out_of_questions_about_them(

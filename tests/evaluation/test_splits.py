@@ -252,12 +252,62 @@ def test_pairs_without_a_time_are_left_out_of_a_temporal_split(small_dataset: Da
         temporal(replace(small_dataset, times=None), 0)
 
 
+def _timed(moments: list[float], counts: list[int]) -> Dataset:
+    """As many pairs of each moment, spread over 20 users and 40 items."""
+    n = sum(counts)
+    keys = np.sort(np.random.default_rng(3).permutation(800)[:n])
+    dataset = _bare(keys // 40, keys % 40, 20, 40)
+    times = np.random.default_rng(4).permutation(np.repeat(moments, counts))
+    return replace(dataset, times=times)
+
+
+@pytest.mark.parametrize(
+    ("moments", "counts", "parts"),
+    [
+        ([1, 2, 3, 4, 5], [80] * 5, (240, 80, 80)),  # five equal years
+        ([1, 2], [340, 60], (340, 0, 60)),
+        ([1, 2], [60, 340], (60, 0, 340)),
+        ([1, 2, 3], [40, 40, 320], (80, 0, 320)),  # training keeps half, or nothing is validated
+        ([1, 2, 3], [200, 150, 50], (200, 150, 50)),
+        ([1, 2, 3, 4], [320, 20, 20, 40], (320, 40, 40)),  # as the quantiles say
+    ],
+)
+def test_coarse_times_are_cut_between_moments(
+    moments: list[float], counts: list[int], parts: tuple[int, int, int]
+) -> None:
+    split = temporal(_timed(moments, counts), 0)
+    assert (split.train.nnz, split.validation.nnz, split.test.nnz) == parts
+
+
+def test_times_that_are_all_equal_are_refused_with_what_to_do() -> None:
+    with pytest.raises(RejectedError, match="all times are equal; choose another protocol"):
+        temporal(_timed([7], [400]), 0)
+
+
+def test_a_pair_without_a_time_is_no_target_and_not_masked(small_dataset: Dataset) -> None:
+    assert small_dataset.times is not None
+    times = small_dataset.times.copy()
+    times[::7] = np.nan
+    untimed = {
+        (int(small_dataset.user_index[row]), int(small_dataset.item_index[row]))
+        for row in range(0, len(times), 7)
+    }
+    for one in temporal(replace(small_dataset, times=times), 0).evaluations:
+        assert not pairs(one.masked) & untimed
+        assert not pairs(one.targets) & untimed
+
+
 def test_too_little_data_is_refused_in_words() -> None:
     tiny = _bare(np.array([0, 0, 1]), np.array([0, 1, 0]), 2, 2)
     with pytest.raises(RejectedError, match="at least two items must be cold"):
         item_cold_start(tiny, 0)
-    with pytest.raises(RejectedError, match="more than 5 items can be new"):
+    with pytest.raises(RejectedError, match="more than 5 items can be new") as raised:
         user_cold_start(tiny, 0)
+    assert "choose another protocol" in str(raised.value)
+    few = _timed([1, 2], [100, 100])
+    with pytest.raises(RejectedError, match="no cold item has more than 10") as raised:
+        warm_up(few, 0)
+    assert "choose another protocol, such as item-cold" in str(raised.value)
 
 
 def test_an_unknown_question_names_those_there_are(small_dataset: Dataset) -> None:

@@ -65,6 +65,21 @@ REFUSED: list[tuple[dict[str, str | bytes], str]] = [
     ({"cold_items.txt": b"caf\xe9\n"}, r"cold_items\.txt: not UTF-8"),
     ({"vectors/clip.npy": b"not a matrix"}, r"clip\.npy: not a readable \.npy file"),
     ({"interactions.csv.gz": b"\x1f\x8b no", "interactions.csv": ""}, r"the file is empty"),
+    (
+        {"interactions.csv": "user;item\nx;a\n"},
+        r"interactions\.csv line 1: no column user among user;item; .*separate them by ','",
+    ),
+    ({"interactions.csv": "user,thing\nx,a\n"}, r"no column item among user, thing; name one"),
+    (
+        {"interactions.csv": "user,item,time\nx,a,1000\nx,b,2026-01-31\n"},
+        r"line 3 column time: '2026-01-31' is not a number; write every time as seconds .*ISO 8601",
+    ),
+    ({"cold_items.txt.gz": b"a\nb\n"}, r"cold_items\.txt\.gz: not a whole gzip file"),
+    ({"cold_items.txt.gz": b"\x1f\x8b\x08 broken"}, r"cold_items\.txt\.gz: not a whole gzip"),
+    ({"vectors/x.npy": b"PK\x03\x04 packed"}, r"x\.npy: not a readable \.npy file"),
+    ({"vectors/graph.npy": b""}, r"graph\.npy: 'graph' is the name of a feature that is made"),
+    ({"vectors/attributes.npy": b""}, r"attributes\.npy: 'attributes' is the name"),
+    ({"vectors/permuted-graph.npy": b""}, r"permuted-graph\.npy: .*give the file another name"),
 ]
 
 

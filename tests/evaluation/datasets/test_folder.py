@@ -87,6 +87,37 @@ def test_pictures_and_sounds_are_found_by_the_items_id(write_folder: Writer) -> 
     assert dataset.notes == ("images/: 1 files belong to no item",)
 
 
+def test_media_of_a_format_that_is_not_read_are_told_from_those_of_no_item(
+    write_folder: Writer,
+) -> None:
+    dataset = read_folder(
+        write_folder(
+            {
+                "images/a.tiff": b"1", "images/b.avif": b"2", "images/zz.tiff": b"3",
+                "images/.hidden": b"", "images/c.png": b"4", "audio/a.m4a": b"5",
+                "audio/b.opus": b"6",
+            }
+        )
+    )  # fmt: skip
+    assert [len(item.media.images) for item in dataset.items] == [0, 0, 1, 0]
+    assert dataset.notes == (
+        "images/: 1 files belong to no item",
+        "images/: 2 files are of a format that is not read"
+        " (read are .bmp .gif .jpeg .jpg .png .webp)",
+        "audio/: 2 files are of a format that is not read (read are .flac .mp3 .ogg .wav)",
+    )
+
+
+def test_half_of_a_given_split_is_not_used_and_named(write_folder: Writer) -> None:
+    files = {"train.csv": "user,item\nx,a\n", "validation.csv": "user,item\nx,b\n"}
+    dataset = read_folder(write_folder(files))
+    assert dataset.given is None
+    assert dataset.n_interactions == 4
+    assert dataset.notes == (
+        "train.csv, validation.csv not used: a split needs train.csv and test.csv",
+    )
+
+
 def test_vectors_come_with_ids_or_in_the_order_of_the_items(write_folder: Writer) -> None:
     folder = write_folder({"vectors/clip.ids.txt": "c\nzz\na\nb\n"})
     named = np.array([[1, 2], [3, 4], [5, 6], [np.nan, 0]], dtype=np.float16)

@@ -241,6 +241,18 @@ def test_infonce_learns(cold: Task) -> None:
     assert values[1] > values[0]
 
 
+@pytest.mark.parametrize("name", ["bilinear", "hybrid"])
+def test_too_few_training_pairs_are_refused_in_words_for_an_evaluation(
+    name: str, cold: Task
+) -> None:
+    few = cold.train.copy()
+    few.data[49:] = 0
+    few.eliminate_zeros()
+    with pytest.raises(RejectedError, match="needs 50 training pairs, and the split has 49") as r:
+        _fitted(name, replace(cold, split=replace(cold.split, train=few)))
+    assert r.value.remedy == "evaluate on more interactions"
+
+
 def test_methods_are_chosen_by_name_in_the_order_of_the_report() -> None:
     assert [entry.name for entry in chosen(["ease", "random"])] == ["random", "ease"]
     assert [entry.name for entry in chosen(["all"])] == list(ENTRIES)
