@@ -53,11 +53,11 @@ def test_triples_that_say_nothing_are_left_out_and_counted(tmp_path: Path) -> No
     graph = FILES["shop.kg"] + "m.1\tgenre\tm.2\nm.1\tis\tm.1\nm.1\t\tm.2\n"
     dataset = read_recbole(write(tmp_path, {**FILES, "shop.kg": graph}))
     assert dataset.graph == (Triple("m.1", "genre", "m.2"),)
-    assert dataset.notes[1:] == (
+    assert [note for note in dataset.notes if note.startswith("shop.kg")] == [
         "shop.kg: 1 triples left out: a part is empty",
         "shop.kg: 1 triples left out: from an entity to itself",
         "shop.kg: 1 triples left out: repeated",
-    )
+    ]
 
 
 @pytest.mark.parametrize(("there", "absent"), [("kg", "link"), ("link", "kg")])
@@ -67,7 +67,7 @@ def test_a_graph_without_links_is_not_used_and_named(
     files = {name: text for name, text in FILES.items() if name != f"shop.{absent}"}
     dataset = read_recbole(write(tmp_path, files))
     assert dataset.graph == ()
-    assert dataset.notes[1:] == (f"shop.{there} is not used: there is no shop.{absent}",)
+    assert f"shop.{there} is not used: there is no shop.{absent}" in dataset.notes
 
 
 def test_interactions_alone_are_enough(tmp_path: Path) -> None:

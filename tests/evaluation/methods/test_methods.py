@@ -256,8 +256,10 @@ def test_too_few_training_pairs_are_refused_in_words_for_an_evaluation(
 def test_methods_are_chosen_by_name_in_the_order_of_the_report() -> None:
     assert [entry.name for entry in chosen(["ease", "random"])] == ["random", "ease"]
     assert [entry.name for entry in chosen(["all"])] == list(ENTRIES)
-    own = chosen(["all", "evaluation.methods.baselines:Random"])
+    own = chosen(["ease", "evaluation.methods.baselines:Random"])
     assert own[-1].name == "random"
+    with pytest.raises(RejectedError, match="give one of your own another name"):
+        chosen(["all", "evaluation.methods.baselines:Random"])
 
 
 def test_an_unknown_method_is_refused_with_the_known_ones() -> None:
