@@ -21,6 +21,8 @@ from evaluation.splits.warm_up import REVEALED
 USERS, ITEMS, DIM = 300, 400, 8
 SEEDS = (0, 1, 2)
 PARENTS = ("bilinear", "ease")
+
+pytestmark = pytest.mark.timeout(900)  # 54 fits, once for all tests here
 QUESTION, METRIC = "overall", "ndcg@20"
 
 
