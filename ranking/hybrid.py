@@ -289,9 +289,7 @@ class Hybrid:
             self.graph.check(space.graph)
         if self.items is not None:
             row = (space.factors,)
-            side = self.collaborative
-            needed = {COUNTS, FACTORS} | ({USERS} if side and side.method == "ease" else set())
-            self.items.check(ITEMS, {COUNTS: (), FACTORS: row, USERS: row}, needed)
+            self.items.check(ITEMS, {COUNTS: (), FACTORS: row, USERS: row})
 
 
 def untrained(fusion: FusionLike, space: RankSpace) -> Hybrid:

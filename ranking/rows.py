@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol, Self
@@ -103,22 +103,17 @@ class Rows:
         }
         return cls(np.asarray(arrays.pop(KEYS)), arrays, folder)
 
-    def check(
-        self, name: str, shapes: Mapping[str, tuple[int, ...]], needed: Collection[str]
-    ) -> None:
-        """Whether the arrays are these, {array: shape of one row}, and `needed` are among them.
+    def check(self, name: str, shapes: Mapping[str, tuple[int, ...]]) -> None:
+        """Whether the arrays are these, {array: shape of one row}.
 
         Raises:
-            RejectedError: another array or shape, one that is needed is missing, NaN or infinity,
-                keys out of order.
+            RejectedError: another array or shape, NaN or infinity, keys out of order.
         """
         if self.keys.dtype != np.uint64 or (self.keys[1:] <= self.keys[:-1]).any():
             raise RejectedError("not in order", field=f"{name}.{KEYS}", remedy="train it again")
         if self.arrays.keys() - shapes.keys():
             unknown = ", ".join(sorted(self.arrays.keys() - shapes.keys()))
             raise RejectedError("no such array", field=f"{name}.{unknown}")
-        for missing in sorted(set(needed) - self.arrays.keys()):
-            raise RejectedError("is missing", field=f"{name}.{missing}", remedy="train it again")
         for array_name, array in self.arrays.items():
             expected = (len(self.keys), *shapes[array_name])
             if array.shape != expected or array.dtype != np.float32:

@@ -20,12 +20,11 @@ from domain.events import InteractionRecorded, UserDeleted
 from domain.vectors import RANK
 from ranking.training import Recipe, Statistics, solve
 from workers.collection_registry import BusyError
-from workers.due import is_due
 from workers.forget import forget_erased, forget_user
 from workers.interactions import MOST_PER_USER, Collector, from_file
 from workers.learning import Learning
 from workers.sums import Sums
-from workers.training import train
+from workers.training import is_due, train
 
 if TYPE_CHECKING:
     from tests.fixtures.shop import Shop

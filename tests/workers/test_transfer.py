@@ -18,9 +18,8 @@ from ranking import prior
 from ranking.training import solve
 from tests.fixtures.shop import attributes_of, open_shop
 from workers.collection_fit import fit_fusion
-from workers.due import is_due
 from workers.forget import forget_user
-from workers.training import train
+from workers.training import is_due, train
 from workers.transfer_source import source_at
 
 from .test_training import crowd, deleted, everything, hybrid_of, learning, sums_of
