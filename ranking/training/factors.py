@@ -198,9 +198,7 @@ Made = tuple[Matrix, Matrix | None, Collaborative]
 """v of items [n, F], x of items [n, F] or None, and what folds in."""
 
 
-def _ease(
-    taken: csr_matrix, rank: int, width: int, recipe: FactorRecipe, seed: int
-) -> Made | None:
+def _ease(taken: csr_matrix, rank: int, width: int, recipe: FactorRecipe, seed: int) -> Made | None:
     """None where nobody took two items: then EASE predicts nothing."""
     seen = taken.copy()
     seen.data = np.ones_like(seen.data)

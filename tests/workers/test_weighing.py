@@ -16,11 +16,10 @@ from domain.events import InteractionRecorded
 from domain.vectors import RANK
 from ranking import Hybrid
 from workers import runtime
-from workers.due import is_due
 from workers.forget import forget_user
 from workers.graph import import_graph
 from workers.learning import Learning
-from workers.training import train
+from workers.training import is_due, train
 
 if TYPE_CHECKING:
     from tests.fixtures.shop import Shop
