@@ -110,11 +110,10 @@ class HybridStore:
     def last_facts(self) -> dict[str, Any]:
         """`Hybrid.facts` of the one published last, of any fusion; empty where there is none."""
         for pointer in reversed(oldest_first(self._folder.glob("current-*.json"))):
-            path = self._folder / self._pointed(pointer) / FACTS_FILE
-            try:
-                return dict(json.loads(path.read_text(encoding="utf-8"))["facts"])
-            except (OSError, ValueError, KeyError, TypeError):
-                continue
+            folder = self._folder / self._pointed(pointer)
+            facts = facts_of(folder)
+            if facts is not None and (folder / FACTS_FILE).is_file():
+                return facts
         return {}
 
     def keep_only(self, hybrid: Hybrid, fusion: FusionLike) -> None:

@@ -1,14 +1,21 @@
-"""A task as `firstlight train` sees its data."""
+"""A task as `firstlight train` sees its data, and methods that end in one A."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csr_matrix
 
 from domain.errors import RejectedError
 from domain.vectors import Matrix
 from evaluation.methods.task import Task
 from ranking import prior
-from ranking.training import LEAST_INTERACTIONS, TrainingData
+from ranking.training import LEAST_INTERACTIONS, TrainingData, choose
+from ranking.training.data import Double
+from ranking.training.options import Option, fit_options, sums_of
 
 
 def training_data(task: Task, method: str) -> tuple[TrainingData, Mapping[str, Matrix]]:
@@ -31,3 +38,45 @@ def training_data(task: Task, method: str) -> tuple[TrainingData, Mapping[str, M
         )
     data = TrainingData(task.blocks, task.items, task.train, task.profiles)
     return data, prior(task.fusion).matrices
+
+
+class ByA:
+    """u^T A c_i with what `fit` leaves: the data, and A stacked by the parts of z, [d_u, d]."""
+
+    _data: TrainingData
+    _a: Double
+
+    def scores(self, users: NDArray[np.int64], history: csr_matrix) -> NDArray[np.float32]:
+        """[n, n_items]."""
+        queries = (self._data.user_rows(users, history) @ self._a).astype(np.float32)
+        return np.asarray(queries @ self._data.items.T, dtype=np.float32)
+
+
+class FromRidge(ByA, ABC):
+    """A learned option of the product that is made from the ridge's sums and penalties.
+
+    The penalties are chosen inside the training pairs, as for `bilinear`; what else the option has
+    is chosen on the harness's validation.
+    """
+
+    name: str
+
+    @abstractmethod
+    def option(self) -> Option:
+        """As its parameters have it."""
+
+    def fit(self, task: Task) -> None:
+        """Choose the ridge's penalties, then fit the option.
+
+        Raises:
+            ValueError: the run has no features.
+        """
+        self._data, first = training_data(task, self.name)
+        self._setting, _ = choose(self._data, first, seed=task.seed)
+        self._sums = sums_of(self._data, self._setting.recipe, first)
+        self.refit(task)
+
+    def refit(self, task: Task) -> None:
+        """Fit the option again, with the penalties that are there."""
+        ridge = self._setting.ridge
+        [(_, self._a)] = fit_options([self.option()], self._data, self._sums, ridge, seed=task.seed)
