@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from api.seen import Seen
 from catalog import Catalog
 from domain.filters import Filters, passes
 from index import Hit, ItemIndex, StoredItem, unknown_attribute
 
 MOST_READ = 2_000
-"""How many of the newest items are looked through for some that pass the filters."""
+"""How many of the newest items are looked through for some that may be shown."""
+
+CHUNK = 256
+"""Items that are fetched from the index at once."""
 
 
 class Newest:
@@ -33,10 +38,8 @@ class Newest:
             self._check(collection, filters)
         many = bool(filters) or not seen.complete
         wanted = MOST_READ if many else min(MOST_READ, limit + len(seen.ids))
-        ids = [one.id for one in self._catalog.newest(wanted)]
         hits: list[Hit] = []
-        for start in range(0, len(ids), 256):
-            chunk = ids[start : start + 256]
+        for chunk in self._chunks(wanted):
             left_out = seen.among(chunk)
             stored = self._index.fetch(collection, [one for one in chunk if one not in left_out])
             for item_id in chunk:
@@ -46,6 +49,19 @@ class Newest:
                 if len(hits) == limit:
                     return hits
         return hits
+
+    def _chunks(self, first: int) -> Iterator[list[str]]:
+        """Ids of the newest items: so many to begin with, and as some of them have expired or left
+        the index meanwhile, all of the last MOST_READ to whoever reads on."""
+        read: dict[str, None] = {}
+        for most in (first, MOST_READ):
+            ids = [one.id for one in self._catalog.newest(most)]
+            new = [one for one in ids if one not in read]
+            read.update(dict.fromkeys(new))
+            for start in range(0, len(new), CHUNK):
+                yield new[start : start + CHUNK]
+            if len(ids) < most or most == MOST_READ:
+                return
 
     def _check(self, collection: str, filters: Filters) -> None:
         known = self._index.attributes(collection)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pytest
@@ -60,6 +61,19 @@ def test_a_condition_means_the_same_here_and_in_the_index(filled, condition):
         if passes({} if value is None else {"a": value}, filters)
     }
     assert {hit.id for hit in found} == here
+
+
+def test_where_the_newest_have_expired_older_ones_are_shown(service):
+    old = [f"old{number:02}" for number in range(12)]
+    service.publish(*({"id": key, "title": f"tale {key}"} for key in old))
+    gone = (datetime.now(UTC) - timedelta(seconds=5)).isoformat()
+    service.publish(
+        *({"id": f"deal{n}", "title": f"deal {n}", "expires_at": gone} for n in range(105))
+    )
+    for ask in ({}, {"explore": 0.0}, {"limit": 5}):
+        found = [one["id"] for one in service.recommend(**ask)["results"]]
+        assert len(found) == ask.get("limit", 10)
+        assert set(found) <= set(old)
 
 
 def test_conditions_on_several_attributes_hold_together():
