@@ -14,9 +14,10 @@ from api.problems import ProblemError, invalid_fields
 from api.problems import field_error as wrong
 from api.routes.events import ITEM_EVENT
 from api.schemas import ItemAnswer, ItemsAnswer, MediaProblem, Receipt, State
-from api.state import parts_of
+from api.state import Parts, parts_of
 from api.wire import answer, check_limit, read_json
-from catalog import Catalog, ItemRecord, ItemState
+from catalog import ItemRecord, ItemState
+from workers.learning import Learning
 
 router = APIRouter(tags=["items"])
 
@@ -106,7 +107,7 @@ async def delete(request: Request, kind: str, subject: str, version: str | None)
     parts = parts_of(request)
     if version is None:
         known = _item_is_known if kind == "item" else _user_is_known
-        if not await parts.run(known, parts.catalog, subject):
+        if not await parts.run(known, parts, subject):
             raise no_such(kind, subject)
     data: dict[str, Any] = {"id": subject}
     if version is not None:
@@ -116,13 +117,16 @@ async def delete(request: Request, kind: str, subject: str, version: str | None)
     return one_answer((await receipts_of(request, [event], "data."))[0])
 
 
-def _item_is_known(catalog: Catalog, subject: str) -> bool:
-    return catalog.item(subject) is not None
+def _item_is_known(parts: Parts, subject: str) -> bool:
+    return parts.catalog.item(subject) is not None
 
 
-def _user_is_known(catalog: Catalog, subject: str) -> bool:
-    """By a profile, now or once, or by anything they did."""
-    return catalog.user(subject) is not None or bool(catalog.history(subject, 1))
+def _user_is_known(parts: Parts, subject: str) -> bool:
+    """By a profile, now or once, by anything they did, or by what was learned from a file."""
+    catalog = parts.catalog
+    if catalog.user(subject) is not None or catalog.history(subject, 1):
+        return True
+    return any(sums.has(subject) for sums in Learning(parts.settings, parts.index).sums.all())
 
 
 def with_id(raw: Any, subject: str) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -77,6 +78,22 @@ def test_somebody_without_a_profile_can_be_forgotten_and_nobody_cannot(kept: Ser
     removed = kept.client.delete("/v1/users/eve").json()["removed"]
     assert (removed["profile"], removed["interactions"]) == (False, 1)
     problem_of(kept.client.delete("/v1/users/nobody"), 404)
+
+
+def test_somebody_who_is_known_from_a_trained_file_alone_can_be_forgotten(
+    kept: Service, tmp_path: Path
+) -> None:
+    kept.publish(*({"id": f"j{n}", "title": f"ships {n}"} for n in range(30)))
+    took = [f"f{n},j{(n * 7 + step * 3) % 30}" for n in range(20) for step in range(5)]
+    file = tmp_path / "took.csv"
+    file.write_text("\n".join(["user,item", *took]) + "\n")
+    train(kept.worker, file=file, whole=True)
+    answer = kept.client.delete("/v1/users/f3")
+    assert answer.status_code == 202, answer.text
+    removed = answer.json()["removed"]
+    assert (removed["statistics"], removed["learned_interactions"]) == ("subtracted", 5)
+    assert not any(one.has("f3") for one in Learning(kept.settings, kept.worker.index).sums.all())
+    problem_of(kept.client.delete("/v1/users/f33"), 404)
 
 
 def test_a_process_that_did_not_delete_forgets_when_it_is_next_asked(kept: Service) -> None:
