@@ -32,6 +32,11 @@ DELETION_LANE = "text"
 
 UNSEEN = -1
 
+SKEW_S = 300.0
+"""Clocks differ: a time in the future counts as now, and beyond this its publisher is told so."""
+
+AHEAD = "its time lies in the future; it counts as now"
+
 ERASE_UNTIL = INTERACTIONS.delete().where(
     INTERACTIONS.c.user_id == bindparam("erased"), INTERACTIONS.c.time <= bindparam("until")
 )
@@ -72,9 +77,9 @@ class Acceptor:
         found: list[Acceptance] = []
         for event, content in zip(events, contents, strict=True):
             if isinstance(event, InteractionRecorded):
-                found.append(_interaction(batch, event))
+                found.append(_interaction(batch, event, now))
             elif isinstance(event, (UserUpdated, UserDeleted)):
-                found.append(_user(batch, event, content))
+                found.append(_user(batch, event, content, now))
             else:
                 found.append(_item(batch, event, content, bulk=bulk))
         lanes = {one.subject: one.lane for one in found if one.kind == "item" and one.lane}
@@ -163,7 +168,7 @@ def _item(batch: Batch, event: ItemEvent, content: str | None, *, bulk: bool) ->
     return Acceptance("item", key, event.id, verdict.status, version, lane, verdict.note)
 
 
-def _user(batch: Batch, event: UserEvent, content: str | None) -> Acceptance:
+def _user(batch: Batch, event: UserEvent, content: str | None, now: float) -> Acceptance:
     data, key = event.data, event.data.id
     verdict = judge(batch.users.get(key), data.version, content)
     version = verdict.stored.version if data.version is None else data.version
@@ -171,15 +176,24 @@ def _user(batch: Batch, event: UserEvent, content: str | None) -> Acceptance:
     if verdict.status == "accepted":
         batch.users[key] = verdict.stored
         batch.changed_users.add(key)
-    erased = None
+    erased, note = None, verdict.note
     if isinstance(event, UserDeleted):
-        until = event.time.timestamp()
-        batch.erase(key, until, everything=verdict.status == "accepted")
         erased = Erased(profile=had_profile and not batch.has_user(key), interactions=0)
-    return Acceptance("user", key, event.id, verdict.status, version, None, verdict.note, erased)
+        time = event.time.timestamp()
+        # A stale deletion takes what it was meant for only where it says when that was.
+        if verdict.status != "stale" or "time" in event.model_fields_set:
+            batch.erase(key, min(time, now), everything=verdict.status == "accepted")
+            note = _with_ahead(note, time, now)
+    return Acceptance("user", key, event.id, verdict.status, version, None, note, erased)
 
 
-def _interaction(batch: Batch, event: InteractionRecorded) -> Acceptance:
+def _with_ahead(note: str, time: float, now: float) -> str:
+    if time <= now + SKEW_S:
+        return note
+    return f"{note}; {AHEAD}" if note else AHEAD
+
+
+def _interaction(batch: Batch, event: InteractionRecorded, now: float) -> Acceptance:
     data = event.data
     time = (data.time or event.time).timestamp()
     if time <= batch.erased.get(data.user, NEVER):
@@ -193,11 +207,12 @@ def _interaction(batch: Batch, event: InteractionRecorded) -> Acceptance:
         "item_id": data.item,
         "kind": data.kind,
         "weight": data.weight,
-        "time": time,
+        "time": min(time, now),
     }
     unknown = [] if batch.has_user(data.user) else [f"user {data.user}"]
     unknown += [] if batch.has_item(data.item) else [f"item {data.item}"]
     note = f"{' and '.join(unknown)} not known yet; it counts from then on" if unknown else ""
+    note = _with_ahead(note, time, now)
     return Acceptance("interaction", data.item, event.id, "accepted", None, None, note)
 
 
@@ -232,5 +247,5 @@ def _told_what_went(found: list[Acceptance], erased: dict[str, int]) -> list[Acc
     for key, index in last.items():
         told = found[index]
         assert told.erased is not None
-        found[index] = replace(told, erased=replace(told.erased, interactions=erased[key]))
+        found[index] = replace(told, erased=replace(told.erased, interactions=erased.get(key, 0)))
     return found

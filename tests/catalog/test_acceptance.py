@@ -11,6 +11,7 @@ from catalog import Catalog, Indexed, ItemState, Pair
 from domain.events import BadEvent, Event, parse_event
 from domain.fields import MAX_VERSION
 from domain.limits import Limits
+from tests.fixtures.clock import Clock
 from tests.fixtures.events import created, deleted, interaction, parsed, user, user_deleted
 
 
@@ -48,6 +49,23 @@ def test_an_item_comes_back_exactly_as_it_was_published(catalog: Catalog) -> Non
     assert record.item.model_dump(mode="json") == data
     assert type(record.item.attributes["score"]) is float
     assert type(record.item.attributes["year"]) is int
+
+
+def test_an_interaction_dated_in_the_future_is_one_of_now(catalog: Catalog, clock: Clock) -> None:
+    catalog.accept([user("u", 1), created("a"), created("b")])
+    [far, near] = catalog.accept(
+        [
+            interaction("far", "u", "a", clock.now + 1e9),
+            interaction("near", "u", "b", clock.now + 100),
+        ]
+    )
+    assert far.note == "its time lies in the future; it counts as now"
+    assert near.note == ""
+    assert [one.time for one in catalog.history("u")] == [clock.now, clock.now]
+    then = clock.now
+    clock.now += 60
+    catalog.accept([interaction("real", "u", "b", clock.now)])
+    assert [one.time for one in catalog.history("u")] == [then + 60, then, then]
 
 
 def test_what_was_accepted_under_wider_limits_is_still_read(catalog: Catalog) -> None:

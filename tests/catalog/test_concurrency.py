@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from catalog import Catalog, Indexed, ItemState, Pair
+from tests.fixtures.clock import Clock
 from tests.fixtures.events import created, deleted, interaction
 
 PROCESSES = 4
@@ -19,6 +20,7 @@ ROUNDS = 15
 WRITER = f"""
 import sys
 from catalog import Catalog, Indexed, Removed
+from tests.fixtures.clock import Clock
 from tests.fixtures.events import created, deleted, interaction
 
 url, name = sys.argv[1:]
@@ -79,6 +81,7 @@ def test_processes_that_open_and_write_a_fresh_ledger_together_lose_nothing(
 PUBLISHER = """
 import sys
 from catalog import Catalog
+from tests.fixtures.clock import Clock
 from tests.fixtures.events import created
 
 catalog = Catalog.open(sys.argv[1])
@@ -150,10 +153,10 @@ def test_the_same_event_delivered_at_once_is_accepted_once(catalog: Catalog) -> 
     assert found.count(["duplicate"] * 3) == 7
 
 
-def test_what_is_due_is_given_to_one_of_several_reconcilers(catalog: Catalog) -> None:
+def test_what_is_due_is_given_to_one_of_several_reconcilers(catalog: Catalog, clock: Clock) -> None:
     catalog.accept([created(f"k{number}", 1) for number in range(200)])
-    found = together([lambda: catalog.due(50, now=1_000_100.0)] * 6)
+    found = together([lambda: catalog.due(50, now=clock.now + 100)] * 6)
     pairs = [due.pair for each in found for due in each]  # type: ignore[attr-defined]
     assert len(pairs) == len(set(pairs))
-    rest = catalog.due(200, now=1_000_100.0)
+    rest = catalog.due(200, now=clock.now + 100)
     assert len(pairs) + len(rest) == 200

@@ -9,7 +9,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from catalog import Catalog, Erased
-from tests.fixtures.events import created, interaction, user, user_deleted
+from tests.fixtures.clock import Clock
+from tests.fixtures.events import created, interaction, parsed, user, user_deleted
 
 
 def erased(found: Sequence[Any]) -> list[Erased | None]:
@@ -47,6 +48,29 @@ def test_a_deletion_takes_what_was_there_before_it_though_it_is_dated_later(
     assert catalog.history("u") == []
     catalog.accept([interaction("back", "u", "a", 70), interaction("late", "u", "a", 50)])
     assert [one.time for one in catalog.history("u")] == [70]
+
+
+def test_a_stale_deletion_that_does_not_say_when_it_happened_takes_nothing(
+    catalog: Catalog,
+) -> None:
+    catalog.accept([user("u", 5), interaction("e1", "u", "a", 50)])
+    stale = parsed({"type": "user.deleted", "data": {"id": "u", "version": 3}})
+    [told] = catalog.accept([stale])
+    assert (told.status, told.erased) == ("stale", Erased(False, 0))
+    assert len(catalog.history("u")) == 1
+    catalog.accept([interaction("e2", "u", "a", 60)])
+    assert len(catalog.history("u")) == 2
+
+
+def test_a_deletion_dated_in_the_future_is_one_of_now(catalog: Catalog, clock: Clock) -> None:
+    catalog.accept([user("u", 1), interaction("e1", "u", "a", clock.now - 10)])
+    [told] = catalog.accept([user_deleted("u", 2, time=clock.now + 1e9)])
+    assert "in the future" in told.note
+    clock.now += 60
+    catalog.accept([user("u", 3)])
+    [done] = catalog.accept([interaction("e2", "u", "a", clock.now - 1)])
+    assert done.status == "accepted"
+    assert [one.time for one in catalog.history("u")] == [clock.now - 1]
 
 
 def test_of_two_deletions_in_a_batch_one_is_told_the_profile_and_the_last_the_interactions(

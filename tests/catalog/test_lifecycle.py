@@ -187,7 +187,7 @@ def test_what_nobody_took_is_sent_again_ever_more_rarely(catalog: Catalog, clock
     for _ in range(700):
         clock.now += 1
         if catalog.due(10):
-            sent_at.append(clock.now - 1_000_000)
+            sent_at.append(clock.now - 2_000_000_000)
     assert sent_at == [60, 180, 420]
     clock.now += 1e6
     assert catalog.due(10) == [Due(X, "image", alone=False)]
@@ -319,5 +319,5 @@ def test_the_newest_are_those_indexed_last(catalog: Catalog, clock: Clock) -> No
         catalog.finish([indexed(Pair(key, 1))])
     assert [one.id for one in catalog.newest(2)] == ["a", "c"]
     [*_, first] = catalog.newest(10)
-    assert first == Arrival("b", 1_000_000.0, 1_000_001.0)
+    assert first == Arrival("b", 2_000_000_000.0, 2_000_000_001.0)
     assert catalog.newest(0) == []
