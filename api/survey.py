@@ -20,6 +20,9 @@ from ranking.onboarding import Reals, Taste, covariance_of, learn_taste
 LATEST_TAKEN = 100_000
 """Interactions that are looked at, the latest."""
 
+MOST_OF_EACH = 300
+"""Of one person, so that nobody decides alone what everybody is asked."""
+
 MOST_TAKEN = 400
 """Items that may be asked about: those that most people took."""
 
@@ -97,7 +100,8 @@ class Surveys:
         return fresh and survey.collection == space.collection and bool(survey.ids)
 
     def _make(self, space: Space) -> Survey:
-        taken = list(dict.fromkeys(self._catalog.latest_taken(LATEST_TAKEN)))
+        latest = self._catalog.latest_taken(LATEST_TAKEN, of_each=MOST_OF_EACH)
+        taken = list(dict.fromkeys(latest))
         people = len({user for user, _ in taken})
         count = Counter(item for _, item in taken)
         popular = sorted(count, key=lambda item: (-count[item], item))[: 2 * MOST_TAKEN]

@@ -325,10 +325,15 @@ class Catalog:
         with self._database.reading() as connection:
             return reading.interaction_counts(connection, ids)
 
-    def latest_taken(self, limit: int) -> list[tuple[str, str]]:
-        """(user, item) of the interactions that arrived last, newest first."""
+    def latest_taken(self, limit: int, *, of_each: int) -> list[tuple[str, str]]:
+        """(user, item) of the interactions that arrived last, newest first.
+
+        Args:
+            of_each: of one user no more than so many; others are read further back instead, to
+                ten times `limit`.
+        """
         with self._database.reading() as connection:
-            return reading.latest_taken(connection, limit)
+            return reading.latest_taken(connection, limit, of_each)
 
     def uploads_named(self) -> set[str]:
         """sha256 of every upload that an item refers to, whatever its state. Reads all items."""

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Collection
+from typing import Any
 
-from sqlalchemy import Connection, bindparam, func, select
+from sqlalchemy import Connection, bindparam, func, select, tuple_
 
 from catalog.batch import chunks, rows_of
 from catalog.records import Arrival, InteractionRecord, ItemRecord, ItemState, UserRecord
@@ -42,10 +44,17 @@ SEEN_AMONG = (
     .distinct()
 )
 LATEST_TAKEN = (
-    select(DID.user_id, DID.item_id)
+    select(DID.user_id, DID.item_id, DID.arrival, DID.event_id)
+    .where(tuple_(DID.arrival, DID.event_id) < tuple_(bindparam("arrival"), bindparam("event_id")))
     .order_by(DID.arrival.desc(), DID.event_id.desc())
     .limit(bindparam("most"))
 )
+LAST = 2**63 - 1
+"""No interaction arrives as late."""
+
+READ_FURTHER = 10
+"""Windows of interactions that are read to fill one where few people did most."""
+
 NAMING_UPLOADS = (
     select(ITEM.id, ITEM.item)
     .where(ITEM.item.like('%"upload:%'), ITEM.id > bindparam("after"))
@@ -143,9 +152,21 @@ def interaction_counts(connection: Connection, ids: Collection[str]) -> dict[str
     return {key: found.get(key, 0) for key in ids}
 
 
-def latest_taken(connection: Connection, limit: int) -> list[tuple[str, str]]:
+def latest_taken(connection: Connection, limit: int, of_each: int) -> list[tuple[str, str]]:
     """See Catalog.latest_taken."""
-    return [(str(row[0]), str(row[1])) for row in connection.execute(LATEST_TAKEN, {"most": limit})]
+    found: list[tuple[str, str]] = []
+    kept: Counter[str] = Counter()
+    before: dict[str, Any] = {"arrival": LAST, "event_id": ""}
+    for _ in range(READ_FURTHER):
+        rows = connection.execute(LATEST_TAKEN, {**before, "most": limit}).all()
+        for row in rows:
+            if kept[row.user_id] < of_each:
+                kept[row.user_id] += 1
+                found.append((row.user_id, row.item_id))
+        if len(found) >= limit or len(rows) < limit:
+            break
+        before = {"arrival": rows[-1].arrival, "event_id": rows[-1].event_id}
+    return found[:limit]
 
 
 def uploads_named(connection: Connection) -> set[str]:

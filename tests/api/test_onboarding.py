@@ -48,6 +48,22 @@ def onboard(service: Service, said: dict[str, bool | None] | None = None, **ask:
     return found.json()
 
 
+def test_one_user_with_very_many_interactions_does_not_decide_what_is_asked(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("api.survey.LATEST_TAKEN", 60)
+    monkeypatch.setattr("api.survey.MOST_OF_EACH", 5)
+    service.publish(*films(60))
+    events = []
+    for person in range(24):
+        events += took(f"p{person}", *((person + step) % 8 for step in range(5)))
+    events += took("bot", *range(60), *range(60))
+    assert service.client.post("/v1/events", json=events).json()["rejected"] == 0
+    asked = onboard(service, count=3)["ask"]
+    assert {int(one["id"][1:]) for one in asked} <= set(range(8))
+    assert all(one["known"] > 0.3 for one in asked)
+
+
 def test_five_different_items_that_people_took_are_asked_about_first(filled: Service) -> None:
     found = onboard(filled)
     ids = [one["id"] for one in found["ask"]]

@@ -158,8 +158,18 @@ def test_a_ledger_from_before_arrivals_moves_forward_and_is_read_from_the_start(
 
 
 def test_what_was_taken_last_comes_first_and_no_more_than_asked_for(catalog: Catalog) -> None:
-    assert catalog.latest_taken(10) == []
+    assert catalog.latest_taken(10, of_each=9) == []
     for number in range(5):
         catalog.accept([did(f"e{number}", f"u{number % 2}", f"i{number}")])
-    assert catalog.latest_taken(3) == [("u0", "i4"), ("u1", "i3"), ("u0", "i2")]
-    assert len(catalog.latest_taken(100)) == 5
+    assert catalog.latest_taken(3, of_each=9) == [("u0", "i4"), ("u1", "i3"), ("u0", "i2")]
+    assert len(catalog.latest_taken(100, of_each=9)) == 5
+
+
+def test_of_one_user_the_latest_few_are_read_and_of_others_further_back(catalog: Catalog) -> None:
+    took = [("others", n, f"u{n}") for n in range(4)] + [("flood", n, "bot") for n in range(9)]
+    for name, number, user in took:
+        catalog.accept([did(f"{name}{number}", user, f"i{number}")])
+    found = catalog.latest_taken(5, of_each=2)
+    bot, others = [("bot", "i8"), ("bot", "i7")], [("u3", "i3"), ("u2", "i2"), ("u1", "i1")]
+    assert found == [*bot, *others]
+    assert catalog.latest_taken(20, of_each=2) == [*found, ("u0", "i0")]

@@ -20,7 +20,6 @@ ROUNDS = 15
 WRITER = f"""
 import sys
 from catalog import Catalog, Indexed, Removed
-from tests.fixtures.clock import Clock
 from tests.fixtures.events import created, deleted, interaction
 
 url, name = sys.argv[1:]
@@ -81,7 +80,6 @@ def test_processes_that_open_and_write_a_fresh_ledger_together_lose_nothing(
 PUBLISHER = """
 import sys
 from catalog import Catalog
-from tests.fixtures.clock import Clock
 from tests.fixtures.events import created
 
 catalog = Catalog.open(sys.argv[1])
