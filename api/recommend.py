@@ -17,7 +17,7 @@ from api.ranked import NOTHING_INDEXED, Space, answer_of
 from api.ranking_schemas import RecommendRequest
 from api.seen import SEEN_AT_ONCE, Seen
 from api.spaces import Spaces
-from api.vectors import ItemVectors
+from api.vectors import Held, ItemVectors
 from catalog import Catalog, InteractionRecord
 from domain.setting_groups import RankingSettings
 from domain.users import User
@@ -94,8 +94,7 @@ class Recommender:
         if ask.user is not None:
             record = self._catalog.user(ask.user)
             user = record.user if record is not None else None
-            most = self._settings.history_items
-            most = max(most, SEEN_AT_ONCE) if ask.exclude_seen else most
+            most = max(self._settings.history_items, SEEN_AT_ONCE)
             interactions = self._catalog.history(ask.user, most)
             if user is None and not interactions:
                 self._models.forget(ask.user)
@@ -117,7 +116,7 @@ class Recommender:
             said = said.model_copy(update=told)
         return Person(
             said=said,
-            interactions=interactions[: self._settings.history_items],
+            interactions=interactions,
             seen=self._seen(ask, interactions),
         )
 
@@ -130,12 +129,13 @@ class Recommender:
     def _history(
         self, space: Space, liked: Sequence[str], person: Person, notes: list[str]
     ) -> History:
-        """What was liked and done, as far as it is indexed."""
+        """What was liked, and all that was done with the items that were met last."""
         now = time.time()
         ids = [*liked, *(one.item for one in person.interactions)]
         if not ids:
             return History()
-        held = self._vectors.of_items(space.collection, list(dict.fromkeys(ids)))
+        met = list(dict.fromkeys(one.item for one in person.interactions))
+        held = self._held(space, liked, met)
         asked = [(f"liked.{at}", item_id) for at, item_id in enumerate(liked)]
         explain_absent(self._catalog, asked, held, notes)
         weights = [1.0] * len(liked) + [one.weight for one in person.interactions]
@@ -151,3 +151,18 @@ class Recommender:
             [ages_s[at] for at in used],
             self._settings.history_half_life_days * DAY_S,
         )
+
+    def _held(self, space: Space, liked: Sequence[str], met: Sequence[str]) -> dict[str, Held]:
+        """The vectors of what was liked and of the first `history_items` met that are indexed.
+
+        Args:
+            met: different items, newest first.
+        """
+        most = self._settings.history_items
+        held = self._vectors.of_items(space.collection, list(dict.fromkeys([*liked, *met[:most]])))
+        found = [one for one in met[:most] if one in held]
+        if len(found) < most < len(met):
+            older = self._vectors.of_items(space.collection, met[most:])
+            more = [one for one in met[most:] if one in older][: most - len(found)]
+            held |= {one: older[one] for one in more}
+        return held

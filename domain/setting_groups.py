@@ -225,7 +225,9 @@ class RankingSettings(Group):
         30.0, gt=0, description="After this an interaction counts half."
     )
     history_items: int = Field(
-        50, ge=1, description="Most recent interactions that make up a user's history."
+        50,
+        ge=1,
+        description="Different indexed items that make up a user's history, those met last.",
     )
     profile_weight_k0: float = Field(
         3.0, gt=0, description="rho = k0 / (k0 + n): how slowly history takes over from profile."

@@ -19,7 +19,7 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from catalog import START, Catalog, Cursor
+from catalog import START, Catalog, Cursor, InteractionRecord
 from domain.durable import write_durably
 from domain.locks import alone, alone_at_once
 from domain.log import logger
@@ -45,6 +45,9 @@ MOVED = 0.05
 """An item is written again when N_i moved by this share of what it is written with."""
 
 SAME = 1e-5
+
+FOLD_READ = 1_000
+"""Interactions of one user that are looked through for FOLD_HISTORY different items."""
 
 log = logger(__name__)
 
@@ -231,10 +234,18 @@ class Refresher:
         """p_u of these users from what was trained of the items they took last."""
         for user in users:
             weights: dict[str, float] = {}
-            for one in self._catalog.history(user, FOLD_HISTORY):
-                weights[one.item] = weights.get(one.item, 0.0) + one.weight
+            for one in self._history(user):
+                if one.item in weights or len(weights) < FOLD_HISTORY:
+                    weights[one.item] = weights.get(one.item, 0.0) + one.weight
             taken = hybrid.fold_in_trained(list(weights), list(weights.values()))
             people[user] = None if taken is None else taken.vector
+
+    def _history(self, user: str) -> list[InteractionRecord]:
+        """What a user did last, further back where it is about few different items."""
+        found = self._catalog.history(user, FOLD_HISTORY)
+        different = len({one.item for one in found})
+        again = different < FOLD_HISTORY <= len(found)
+        return self._catalog.history(user, FOLD_READ) if again else found
 
     def _rewrite(
         self,

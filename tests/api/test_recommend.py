@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pytest
@@ -111,6 +112,35 @@ def test_what_a_request_says_of_somebody_has_the_limits_of_a_stored_user(
     assert asked == stored
     assert asked["field"] == field
     assert f"FIRSTLIGHT_LIMITS_{setting}" in asked["remedy"]
+
+
+def met(service, **ask):
+    """Items of the history that an explanation names."""
+    results = service.recommend(explain=True, limit=1, **ask)["results"]
+    rows = results[0]["explanation"]["sources"]
+    return {row["item"] for row in rows if row["source"] == "history" and row["item"]}
+
+
+def did(service, user, *items, days=0):
+    when = (datetime.now(UTC) - timedelta(days=days)).isoformat()
+    done = [{"user": user, "item": item, "time": when} for item in items]
+    assert service.client.post("/v1/interactions", json=done).status_code == 202
+
+
+@pytest.mark.parametrize("exclude_seen", [True, False])
+@pytest.mark.parametrize("later", [["b0"] * 60, [f"gone{n}" for n in range(60)]])
+def test_a_history_is_of_different_indexed_items_however_often_one_is_met(
+    make_service, later, exclude_seen
+):
+    service = make_service(ranking={"history_items": 8})
+    names = [f"a{n}" for n in range(12)] + ["b0"]
+    service.publish(*({"id": key, "title": f"tale {key}"} for key in [*names, "new"]))
+    for at in range(12):
+        did(service, "ada", f"a{at}", days=20 - at)
+    did(service, "ada", *later)
+    kept = 7 if later[0] == "b0" else 8
+    expected = {f"a{n}" for n in range(12 - kept, 12)} | ({"b0"} if kept == 7 else set())
+    assert met(service, user="ada", exclude_seen=exclude_seen) == expected
 
 
 def test_scores_agree_with_the_inner_product_of_what_is_stored(filled):

@@ -144,6 +144,26 @@ def test_a_cold_item_gets_factors_from_those_who_took_it(filled: Shop) -> None:
     np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-5)
 
 
+def test_what_somebody_took_before_is_found_behind_sixty_views_of_one_item(filled: Shop) -> None:
+    hybrid = train(filled)
+    refresher = Refresher.of(filled.held)
+    refresher.all()
+    before = stored(filled)
+    cold = next(one for one in before if not before[one].gate)
+    warm = next(one for one in before if before[one].gate)
+    took(filled, ("ann", warm))
+    took(filled, *[("ann", cold)] * 60)
+    refresher.round()
+    after = stored(filled)[cold]
+    taken = hybrid.fold_in_trained([warm, cold], [1.0, 60.0])
+    assert hybrid.collaborative is not None
+    assert taken is not None
+    expected = hybrid.collaborative.fold_in_item(taken.vector[None], [60.0])
+    (found,) = hybrid.space.factors_of(after.vectors[RANK][None])
+    assert np.abs(found).max() > 0
+    np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-5)
+
+
 def test_an_item_taken_only_by_people_without_trained_items_stays_at_content_alone(
     filled: Shop,
 ) -> None:
