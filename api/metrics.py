@@ -110,7 +110,7 @@ class IndexCollector(Collector):
             labels=["quantile"],
         )
         try:
-            newest = self._parts.catalog.newest(RECENT_ITEMS)
+            newest = self._parts.catalog.indexed_last(RECENT_ITEMS)
         except FirstlightError:
             return
         took_s = sorted(one.indexed_at - one.accepted_at for one in newest)

@@ -55,7 +55,7 @@ class Newest:
         the index meanwhile, all of the last MOST_READ to whoever reads on."""
         read: dict[str, None] = {}
         for most in (first, MOST_READ):
-            ids = [one.id for one in self._catalog.newest(most)]
+            ids = self._catalog.newest(most)
             new = [one for one in ids if one not in read]
             read.update(dict.fromkeys(new))
             for start in range(0, len(new), CHUNK):

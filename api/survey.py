@@ -105,7 +105,7 @@ class Surveys:
         people = len({user for user, _ in taken})
         count = Counter(item for _, item in taken)
         popular = sorted(count, key=lambda item: (-count[item], item))[: 2 * MOST_TAKEN]
-        newest = [one.id for one in self._catalog.newest(MOST_TAKEN)]
+        newest = self._catalog.newest(MOST_TAKEN)
         held = self._vectors.of_items(space.collection, list(dict.fromkeys([*popular, *newest])))
         asked = [one for one in popular if one in held][:MOST_TAKEN]
         among = set(asked)

@@ -217,11 +217,18 @@ def _interaction(batch: Batch, event: InteractionRecorded, now: float) -> Accept
 
 
 def _upsert(database: Database, table: Table) -> Any:
-    """Insert, or replace the row whose version is still the one that was read (`before`)."""
+    """Insert, or replace the row whose version is still the one that was read (`before`).
+
+    When an item was indexed for the first time stays known, whatever versions follow.
+    """
     insert = database.insert(table)
     return insert.on_conflict_do_update(
         index_elements=[table.c.id],
-        set_={one.name: insert.excluded[one.name] for one in table.c if not one.primary_key},
+        set_={
+            one.name: insert.excluded[one.name]
+            for one in table.c
+            if not one.primary_key and one is not ITEMS.c.first_indexed_at
+        },
         where=table.c.version == bindparam("before"),
     ).execution_options(preserve_rowcount=True)
 

@@ -249,10 +249,15 @@ class Catalog:
             found = reading.oldest_pending_at(connection)
         return 0.0 if found is None else max(0.0, self._clock() - found)
 
-    def newest(self, limit: int) -> list[Arrival]:
-        """The indexed items that were indexed last, newest first."""
+    def newest(self, limit: int) -> list[str]:
+        """Ids of the indexed items, newest first: by when they were indexed for the first time."""
         with self._database.reading() as connection:
             return reading.newest(connection, limit)
+
+    def indexed_last(self, limit: int) -> list[Arrival]:
+        """The items whose present version was indexed last, newest first."""
+        with self._database.reading() as connection:
+            return reading.indexed_last(connection, limit)
 
     def user(self, key: str) -> UserRecord | None:
         """All that is known of one user, deleted ones included."""

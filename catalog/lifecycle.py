@@ -43,7 +43,15 @@ OUTSTANDING = and_(
 IDS: BindParameter[list[str]] = bindparam("ids", expanding=True)
 
 CLAIMABLE = (
-    select(ITEM.id, ITEM.version, ITEM.item, ITEM.lane, ITEM.attempts, ITEM.accepted_at)
+    select(
+        ITEM.id,
+        ITEM.version,
+        ITEM.item,
+        ITEM.lane,
+        ITEM.attempts,
+        ITEM.accepted_at,
+        ITEM.first_indexed_at,
+    )
     .where(ITEM.id.in_(IDS), OUTSTANDING)
     .order_by(ITEM.id)
     .with_for_update()
@@ -67,6 +75,7 @@ PROGRESS = (
     "fingerprint",
     "models",
     "indexed_at",
+    "first_indexed_at",
 )
 IN_PROGRESS = (
     select(ITEM.id, ITEM.version, ITEM.accepted_at, *(ITEM[name] for name in PROGRESS))
@@ -130,7 +139,14 @@ def claim(
 
 def _claimed(row: Row[Any]) -> Claim:
     item = None if row.item is None else to_item(row.item, row.version)
-    return Claim(Pair(row.id, row.version), item, row.lane, row.attempts + 1, row.accepted_at)
+    return Claim(
+        Pair(row.id, row.version),
+        item,
+        row.lane,
+        row.attempts + 1,
+        row.accepted_at,
+        row.first_indexed_at,
+    )
 
 
 def finish(
@@ -176,6 +192,7 @@ def _after(
         # An item given up while its worker was merely slow did get into the index.
         if state not in (ItemState.PENDING, ItemState.DEAD):
             return None
+        first = row["first_indexed_at"]
         return {
             "state": ItemState.INDEXED.value,
             "next_attempt_at": None,
@@ -184,6 +201,7 @@ def _after(
             "fingerprint": outcome.fingerprint,
             "models": dumps(dict(outcome.models)),
             "indexed_at": now if row["indexed_at"] is None else row["indexed_at"],
+            "first_indexed_at": now if first is None else first,
         }
     outstanding = row["next_attempt_at"] is not None
     if not outstanding or state not in (ItemState.PENDING, ItemState.DELETED):

@@ -68,6 +68,11 @@ STEPS: tuple[Step, ...] = (
         "CREATE TABLE arrivals (last BIGINT NOT NULL)",
         "INSERT INTO arrivals (last) VALUES (0)",
     ),
+    (
+        "ALTER TABLE items ADD COLUMN first_indexed_at DOUBLE PRECISION",
+        "UPDATE items SET first_indexed_at = indexed_at WHERE indexed_at IS NOT NULL",
+        "CREATE INDEX items_by_age ON items (state, first_indexed_at)",
+    ),
 )
 
 ID_TYPES = {"sqlite": "TEXT", "postgresql": 'TEXT COLLATE "C"'}

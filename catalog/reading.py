@@ -26,6 +26,12 @@ PENDING_BY_LANE = (
 )
 OLDEST_PENDING = select(func.min(ITEM.accepted_at)).where(ITEM.state == ItemState.PENDING.value)
 NEWEST = (
+    select(ITEM.id)
+    .where(ITEM.state == ItemState.INDEXED.value)
+    .order_by(ITEM.first_indexed_at.desc())
+    .limit(bindparam("most"))
+)
+INDEXED_LAST = (
     select(ITEM.id, ITEM.accepted_at, ITEM.indexed_at)
     .where(ITEM.state == ItemState.INDEXED.value)
     .order_by(ITEM.indexed_at.desc())
@@ -111,9 +117,14 @@ def oldest_pending_at(connection: Connection) -> float | None:
     return found
 
 
-def newest(connection: Connection, limit: int) -> list[Arrival]:
+def newest(connection: Connection, limit: int) -> list[str]:
     """See Catalog.newest."""
-    rows = connection.execute(NEWEST, {"most": limit})
+    return list(connection.execute(NEWEST, {"most": limit}).scalars())
+
+
+def indexed_last(connection: Connection, limit: int) -> list[Arrival]:
+    """See Catalog.indexed_last."""
+    rows = connection.execute(INDEXED_LAST, {"most": limit})
     return [Arrival(row.id, row.accepted_at, row.indexed_at) for row in rows]
 
 

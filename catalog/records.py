@@ -122,13 +122,19 @@ class ItemRecord:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """Work taken by a worker; `item` is None when the item's deletion is to be carried out."""
+    """Work taken by a worker; `item` is None when the item's deletion is to be carried out.
+
+    Attributes:
+        first_indexed_at: when the item was indexed for the first time, in whatever version; None
+            before that.
+    """
 
     pair: Pair
     item: Item | None
     lane: str
     attempts: int
     accepted_at: float
+    first_indexed_at: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,6 +36,7 @@ ITEMS = Table(
     Column("accepted_at", Double, nullable=False),
     Column("indexed_at", Double),
     Column("updated_at", Double, nullable=False),
+    Column("first_indexed_at", Double),
 )
 DUE = Index(
     "items_due",
@@ -47,6 +48,7 @@ BY_STATE = Index("items_by_state", ITEMS.c.state, ITEMS.c.id)
 BY_FINGERPRINT = Index("items_by_fingerprint", ITEMS.c.state, ITEMS.c.fingerprint)
 
 NEWEST = Index("items_newest", ITEMS.c.state, ITEMS.c.indexed_at)
+BY_AGE = Index("items_by_age", ITEMS.c.state, ITEMS.c.first_indexed_at)
 
 USERS = Table(
     "users",

@@ -44,7 +44,7 @@ class AtMost(StrictModel):
 
 
 class Freshness(StrictModel):
-    """Items gain strength * 2^(-age / half-life), age since they were indexed."""
+    """Items gain strength * 2^(-age / half-life), age since they were first indexed."""
 
     half_life_days: Number = Field(gt=0, le=1e5)
     strength: Number = Field(ge=0, le=MOST_BY, description="Points of score at age 0.")

@@ -24,7 +24,7 @@ class ItemPoint:
         vectors: "rank" (the fused vector) and the raw modality vectors present, [dim] float32.
         attributes: filterable scalars and lists of scalars.
         fingerprint: of the encoders and the fusion that made the vectors.
-        indexed_at: seconds since 1970.
+        indexed_at: when the item was indexed for the first time, seconds since 1970.
         expires_at: seconds since 1970 from which no search finds it; None: never.
         gate: g of its rank vector, in [0, 1): how far its interactions are trusted.
         rewritten_at: when its rank vector was last rewritten at this version, seconds since

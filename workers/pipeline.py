@@ -260,7 +260,7 @@ class Pipeline:
                 attributes=dict(work.item.attributes),
                 title=work.item.title,
                 fingerprint=active.fingerprint,
-                indexed_at=now,
+                indexed_at=work.claim.first_indexed_at or now,
                 expires_at=work.item.expires_at.timestamp() if work.item.expires_at else None,
                 gate=float(gate),
             )

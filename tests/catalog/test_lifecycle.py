@@ -317,7 +317,29 @@ def test_the_newest_are_those_indexed_last(catalog: Catalog, clock: Clock) -> No
     for key in "bca":
         clock.now += 1
         catalog.finish([indexed(Pair(key, 1))])
-    assert [one.id for one in catalog.newest(2)] == ["a", "c"]
-    [*_, first] = catalog.newest(10)
+    assert catalog.newest(2) == ["a", "c"]
+    [*_, first] = catalog.indexed_last(10)
     assert first == Arrival("b", 2_000_000_000.0, 2_000_000_001.0)
     assert catalog.newest(0) == []
+
+
+def test_neither_a_newer_version_nor_a_reindex_makes_an_item_new(
+    catalog: Catalog, clock: Clock
+) -> None:
+    catalog.accept([created("a", 1), created("b", 1)])
+    for key in "ab":
+        [claim] = catalog.claim([Pair(key, 1)])
+        assert claim.first_indexed_at is None
+        catalog.finish([indexed(Pair(key, 1))])
+        clock.now += 10
+    first = clock.now - 20
+    for event in (created("a", 2), deleted("a", 3), created("a", 4)):
+        catalog.accept([event])
+        [claim] = catalog.claim([Pair("a", event.data.version)])
+        assert claim.first_indexed_at == first
+        catalog.finish([Removed(claim.pair) if claim.item is None else indexed(claim.pair)])
+    assert catalog.newest(2) == ["b", "a"]
+    assert [one.id for one in catalog.indexed_last(2)] == ["a", "b"]
+    catalog.requeue(other_than_fingerprint="another", ids=["a"], limit=1)
+    [claim] = catalog.claim([Pair("a", 4)])
+    assert claim.first_indexed_at == first

@@ -58,6 +58,24 @@ def test_a_ledger_with_rows_moves_forward_without_losing_one(
     assert tuple(row) == ("x", 3, None)
 
 
+def test_what_an_older_ledger_has_indexed_is_as_old_as_that(ledger_url: str) -> None:
+    engine = create_engine(checked_url(ledger_url))
+    with engine.begin() as connection:
+        migrate(connection, STEPS[:2])
+        for key, at in (("later", 20), ("sooner", 10)):
+            connection.execute(
+                text(
+                    "INSERT INTO items (id, version, item, lane, state, attempts, sends, reason,"
+                    " accepted_at, indexed_at, updated_at) VALUES"
+                    " (:key, 1, '{}', 'text', 'indexed', 1, 0, '', 1, :at, 30)"
+                ),
+                {"key": key, "at": at},
+            )
+    engine.dispose()
+    with Catalog.open(ledger_url) as catalog:
+        assert catalog.newest(5) == ["later", "sooner"]
+
+
 def test_a_step_that_fails_leaves_the_version_before_it(ledger_url: str) -> None:
     with Catalog.open(ledger_url) as catalog:
         catalog.accept([created("x", 1)])

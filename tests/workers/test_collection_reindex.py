@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -36,6 +37,15 @@ def test_everything_is_encoded_again_into_a_new_collection(shop: Shop) -> None:
     assert shop.held.index.serving() == begun.collection == after.collection
     assert shop.collections() == {before.collection, after.collection}
     shop.check()
+
+
+def test_no_item_is_new_because_it_was_encoded_again(shop: Shop) -> None:
+    shop.publish(*names(30))
+    moment = time.time()
+    begun = reindex(shop.held, shop.dispatch)
+    found = shop.held.index.fetch(begun.collection, names(30))
+    assert len(found) == 30
+    assert max(one.indexed_at for one in found.values()) <= moment
 
 
 def test_the_fit_stays_in_use(shop: Shop) -> None:

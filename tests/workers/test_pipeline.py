@@ -193,6 +193,16 @@ def test_versions_in_any_order_end_with_the_newest(bench: Bench) -> None:
     assert bench.state("a") is ItemState.INDEXED
 
 
+def test_a_newer_version_is_as_old_as_the_item(bench: Bench) -> None:
+    bench.pipeline.run([bench.create("a")])
+    moment = time.time()
+    bench.pipeline.run([bench.create("a", 2, title="again")])
+    bench.pipeline.run([bench.create("b")])
+    found = bench.index.fetch(COLLECTION, ["a", "b"])
+    assert (found["a"].version, found["a"].title) == (2, "again")
+    assert found["a"].indexed_at <= moment <= found["b"].indexed_at
+
+
 def test_each_outcome_stands_alone(bench: Bench) -> None:
     bench.shelf.content["https://a/gone.png"] = PermanentError("404 Not Found")
     good = bench.create("good", title="fine")
