@@ -231,6 +231,18 @@ def test_exploration_tries_items_nobody_touched_and_says_what_was_drawn(filled):
     assert tried - {one for one, told in plain.items() if told["rank"] <= 10}
 
 
+def test_of_what_explores_the_cold_share_is_of_items_without_interactions(make_service):
+    service = make_service(ranking={"cold_share": 1.0})
+    ids = [f"c{number:02}" for number in range(30)]
+    service.publish(*({"id": key, "title": f"tale {key}"} for key in ids))
+    untried = set(ids[::6])
+    done = [{"user": f"u{at % 3}", "item": key} for at, key in enumerate(ids) if key not in untried]
+    assert service.client.post("/v1/interactions", json=done).json()["accepted"] == 25
+    for seed in range(5):
+        ask = {"profile": "a tale", "explore": 1.0, "limit": 5, "seed": seed}
+        assert {one["id"] for one in service.recommend(**ask)["results"]} == untried
+
+
 def test_somebody_of_whom_nothing_is_known_gets_the_newest_with_some_tried_out(filled):
     plain = filled.recommend(limit=20, explore=0.0)
     assert {one["reason"] for one in plain["results"]} == {"new"}
