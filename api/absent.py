@@ -14,10 +14,13 @@ def explain_absent(
     asked: Sequence[tuple[str, str]],
     held: Collection[str] | Mapping[str, Any],
     notes: list[str],
+    *,
+    once_shown: bool = False,
 ) -> None:
     """Items that are unknown or deleted are an error, those that are not indexed a note.
 
     Args:
+        once_shown: whether the API itself brought the items up; then deleted ones are a note, too.
         asked: (field, item id) as the request has them.
         held: ids of the items that are indexed.
 
@@ -31,7 +34,7 @@ def explain_absent(
     errors = []
     for field, item_id in absent:
         state = states[item_id][1] if item_id in states else None
-        if state is None or state is ItemState.DELETED:
+        if state is None or (state is ItemState.DELETED and not once_shown):
             errors.append(
                 field_error(
                     field,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,7 +13,7 @@ from api.candidates import Candidates, candidates
 from api.choice import Choice, Chosen, Wish, choose, is_settled
 from api.explanation import explained_in_full
 from api.history import History
-from api.mistyped import explain_empty
+from api.mistyped import explain_empty, mistyped
 from api.newest import Newest, hit_of, is_live
 from api.problems import field_error, invalid_fields
 from api.ranked import NEW, Space, answer_of, result
@@ -130,6 +130,7 @@ class Answers:
             pins = self._pinned(space, ask, seen, notes, now)
             found, choice = self._chosen(space, query, ask, wish, search, seen, pins)
             notes.extend(_about_copies(choice, wish))
+            notes.extend(self._idle_lifts(space, wish, found))
         told, explanations = [one.told for one in choice.results], None
         if ask.explain:
             told, explanations = explained_in_full(space, query, found, choice, history)
@@ -151,6 +152,8 @@ class Answers:
         for told_in_full, explanation in zip(results, explanations or (), strict=False):
             told_in_full["explanation"] = explanation
         explain_empty(results, notes, self._index, space.collection, ask.filters)
+        if not results:
+            notes.extend(_what_left_nothing(ask, wish, seen))
         return answer_of(results, notes, space, started)
 
     # -- what is wished --------------------------------------------------------------------
@@ -204,6 +207,14 @@ class Answers:
             errors += [field_error(one.field, one.message, one.remedy) for one in refused]
         if errors:
             raise invalid_fields(errors)
+
+    def _idle_lifts(self, space: Space, wish: Wish, found: Candidates) -> Iterator[str]:
+        """A line for each boost or bury that no candidate meets, for it asks for another type."""
+        for kind, lifts in (("boost", wish.rules.boost), ("bury", wish.rules.bury)):
+            for at, lift in enumerate(lifts):
+                if not any(passes(hit.attributes, lift.where) for hit in found.hits):
+                    types = self._index.attributes(space.collection)
+                    yield from mistyped(lift.where, types, f"rules.{kind}.{at}.where")
 
     # -- candidates ------------------------------------------------------------------------
 
@@ -333,3 +344,15 @@ def _about_copies(choice: Choice, wish: Wish) -> list[str]:
         return [f"{choice.filled} of these are near-duplicates of others: little else was found"]
     short = choice.copies and len(choice.results) < wish.limit
     return [COPIES_LEFT_OUT] if short else []
+
+
+def _what_left_nothing(ask: RecommendRequest, wish: Wish, seen: Seen) -> list[str]:
+    """A line about an empty answer where more than filters kept items out."""
+    excluded = set(wish.rules.exclude)
+    causes = ["rules.exclude"] if excluded else []
+    causes += ["what was seen"] if seen.ids - excluded else []
+    if not causes:
+        return []
+    return [
+        f"nothing is left after {' and '.join([*(['filters'] if ask.filters else []), *causes])}"
+    ]

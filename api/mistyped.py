@@ -1,4 +1,4 @@
-"""Why filters found nothing: they compare with another type than the items hold."""
+"""Why filters found nothing and rules lifted nothing: another type than the items hold is meant."""
 
 from __future__ import annotations
 
@@ -23,18 +23,19 @@ def explain_empty(
         notes.extend(mistyped(filters, index.attributes(collection)))
 
 
-def mistyped(filters: Filters, types: Mapping[str, str]) -> Iterator[str]:
+def mistyped(filters: Filters, types: Mapping[str, str], field: str = "filters") -> Iterator[str]:
     """A line for each condition that no value of its attribute's type can meet.
 
     Args:
         types: text, number or boolean by attribute.
+        field: of the request that holds the conditions.
     """
     for name, condition in filters.items():
         held = types.get(name)
         for asked in _asked(condition):
             if held is not None and held not in asked:
                 yield (
-                    f"filters.{name}: asks for a {' or '.join(sorted(asked))}, but the first"
+                    f"{field}.{name}: asks for a {' or '.join(sorted(asked))}, but the first"
                     f" {name} that was published is a {held}; ask for a {held}"
                 )
 

@@ -122,7 +122,7 @@ class Onboarding:
         wanted = list(dict.fromkeys(one.item for one in ask.answers))
         held = self._vectors.of_items(space.collection, wanted)
         fields = [(f"answers.{at}.item", one.item) for at, one in enumerate(ask.answers)]
-        explain_absent(self._catalog, fields, held, notes)
+        explain_absent(self._catalog, fields, held, notes, once_shown=True)
         usable = [item for item in wanted if item in held]
         beside = [item for item in usable if item not in survey.place]
         if not beside:

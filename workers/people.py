@@ -30,6 +30,9 @@ def profiles_of(
 ) -> dict[str, Matrix]:
     """{part: [n, d_part]}; zero rows where a user says nothing, no part where nobody does.
 
+    Prompts end without titles, whatever `prompt_history` says: those of the very items that A is to
+    find would teach it to read them off.
+
     Raises:
         RetryableError: the ledger does not answer or an encoder is in trouble.
     """

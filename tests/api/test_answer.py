@@ -231,6 +231,26 @@ def test_exploration_tries_items_nobody_touched_and_says_what_was_drawn(filled):
     assert tried - {one for one, told in plain.items() if told["rank"] <= 10}
 
 
+@pytest.mark.parametrize("kind", ["boost", "bury"])
+def test_a_rule_that_compares_with_another_type_is_told(filled, kind):
+    rules = {kind: [{"where": {"genre": "war"}, "by": 1}, {"where": {"year": "1990"}, "by": 1}]}
+    (note,) = filled.recommend(profile="a story", rules=rules)["notes"]
+    assert note.startswith(f"rules.{kind}.1.where.year: asks for a text, but ")
+    assert note.endswith("ask for a number")
+    rules = {kind: [{"where": {"year": 1990}, "by": 1}, {"where": {"year": 1800}, "by": 1}]}
+    assert filled.recommend(profile="a story", rules=rules)["notes"] == []
+
+
+def test_an_answer_that_is_empty_for_all_was_left_out_says_so(filled):
+    everything = filled.recommend(profile="a story", rules={"exclude": IDS})
+    assert everything["results"] == []
+    assert everything["notes"] == ["nothing is left after rules.exclude"]
+    ask = {"liked": IDS[:30], "rules": {"exclude": IDS[30:]}, "filters": {"genre": GENRES}}
+    assert filled.recommend(**ask)["notes"] == [
+        "nothing is left after filters and rules.exclude and what was seen"
+    ]
+
+
 def test_of_what_explores_the_cold_share_is_of_items_without_interactions(make_service):
     service = make_service(ranking={"cold_share": 1.0})
     ids = [f"c{number:02}" for number in range(30)]
