@@ -87,7 +87,15 @@ def load(folder: Path, fusion: FusionLike, space: RankSpace) -> Hybrid:
             item_version=str(facts["item_version"]),
             facts=dict(facts["facts"]),
         )
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, SafetensorError) as error:
+    except (
+        OSError,
+        EOFError,
+        ValueError,
+        KeyError,
+        TypeError,
+        AttributeError,
+        SafetensorError,
+    ) as error:
         raise RejectedError(
             f"the hybrid in {folder} cannot be read: {error!r}", remedy="publish it again"
         ) from error

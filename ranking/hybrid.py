@@ -289,7 +289,9 @@ class Hybrid:
             self.graph.check(space.graph)
         if self.items is not None:
             row = (space.factors,)
-            self.items.check(ITEMS, {COUNTS: (), FACTORS: row, USERS: row})
+            side = self.collaborative
+            needed = {COUNTS, FACTORS} | ({USERS} if side and side.method == "ease" else set())
+            self.items.check(ITEMS, {COUNTS: (), FACTORS: row, USERS: row}, needed)
 
 
 def untrained(fusion: FusionLike, space: RankSpace) -> Hybrid:

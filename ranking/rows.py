@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol, Self
@@ -103,11 +103,14 @@ class Rows:
         }
         return cls(np.asarray(arrays.pop(KEYS)), arrays, folder)
 
-    def check(self, name: str, shapes: Mapping[str, tuple[int, ...]]) -> None:
-        """Whether the arrays are these, {array: shape of one row}.
+    def check(
+        self, name: str, shapes: Mapping[str, tuple[int, ...]], needed: Collection[str]
+    ) -> None:
+        """Whether the arrays are these, {array: shape of one row}, and `needed` are among them.
 
         Raises:
-            RejectedError: another array or shape, NaN or infinity, keys out of order.
+            RejectedError: another array or shape, one that is needed is missing, NaN or infinity,
+                keys out of order.
         """
         if self.keys.dtype != np.uint64 or (self.keys[1:] <= self.keys[:-1]).any():
             raise RejectedError("not in order", field=f"{name}.{KEYS}", remedy="train it again")
@@ -129,6 +132,8 @@ class Rows:
                         field=f"{name}.{array_name}",
                         remedy="train it again",
                     )
+        for missing in sorted(set(needed) - self.arrays.keys()):
+            raise RejectedError("is missing", field=f"{name}.{missing}", remedy="train it again")
 
     def digest(self, into: Digest) -> None:
         """Add the content to a hash."""

@@ -314,6 +314,10 @@ def breakages(good):
     yield "items.factors", {"items": Rows.of(["a"], {"factors": np.zeros((1, 7), np.float32)})}
     yield "NaN", {"items": Rows.of(["a"], {"factors": np.full((1, 8), np.nan, np.float32)})}
     yield "order", {"items": Rows(rows.keys[::-1], rows.arrays)}
+    for name in ("counts", "factors"):
+        left = {other: array for other, array in rows.arrays.items() if other != name}
+        yield f"items.{name}: is missing", {"items": Rows(rows.keys, left)}
+    yield "items.users: is missing", {"collaborative": of(side, method="ease")}
     yield "no such array", {"items": Rows.of(["a"], {"x": np.zeros((1, 8), np.float32)})}
 
 
@@ -344,9 +348,15 @@ def test_a_hybrid_of_another_fusion_is_refused_and_the_old_one_stays(tmp_path):
     assert store.current(FUSION, SPACE).version == GOOD.version
 
 
-@pytest.mark.parametrize("damage", ["arrays", "facts", "rows", "format"])
+ROWS = ("keys", "counts", "factors", "users")
+EMPTY = {f"empty {name}": name for name in ROWS}
+GONE = {f"no {name}": name for name in ROWS}
+
+
+@pytest.mark.parametrize("damage", ["arrays", "facts", "rows", "format", *EMPTY, *GONE])
 def test_a_hybrid_damaged_on_disk_is_refused_and_the_old_one_stays(tmp_path, damage):
-    store, second = HybridStore(tmp_path), random_hybrid(FUSION, SPACE, IDS, CONTENT, seed=5)
+    second = random_hybrid(FUSION, SPACE, IDS, CONTENT, seed=5, method="ease")
+    store = HybridStore(tmp_path)
     store.publish(GOOD, FUSION)
     assert store.current(FUSION, SPACE).version == GOOD.version
     HybridStore(tmp_path).publish(second, FUSION)
@@ -357,6 +367,10 @@ def test_a_hybrid_damaged_on_disk_is_refused_and_the_old_one_stays(tmp_path, dam
         (folder / FACTS_FILE).write_text("{")
     elif damage == "rows":
         (folder / "items" / "factors.npy").write_bytes(b"\x93NUMPY")
+    elif damage in EMPTY:
+        (folder / "items" / f"{EMPTY[damage]}.npy").write_bytes(b"")
+    elif damage in GONE:
+        (folder / "items" / f"{GONE[damage]}.npy").unlink()
     else:
         facts = json.loads((folder / FACTS_FILE).read_text())
         (folder / FACTS_FILE).write_text(json.dumps(facts | {"format": 99}))
