@@ -10,6 +10,10 @@ from domain.fields import Identifier, Number, Text, Timestamp, Version
 from domain.items import Attributes, Phrase, StrictModel
 from domain.limits import within
 
+LEAST_WEIGHT, MOST_WEIGHT = 1e-6, 1e6
+"""Of one interaction. Sums of weights within these lose nothing that matters to rounding, so that
+what a user added can be taken off again."""
+
 
 class User(StrictModel):
     """What is known about one person; every part is optional but the id."""
@@ -38,8 +42,8 @@ class Interaction(StrictModel):
     )
     weight: Number = Field(
         default=1.0,
-        ge=1e-6,
-        le=1e6,
+        ge=LEAST_WEIGHT,
+        le=MOST_WEIGHT,
         description="How strongly it speaks for the item, from 0.000001 to 1,000,000.",
     )
     time: Timestamp | None = Field(default=None, description="When; the event's time if left out.")

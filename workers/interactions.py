@@ -17,6 +17,7 @@ from scipy.sparse import csr_matrix
 
 from catalog import START, Catalog, Cursor, Taken
 from domain.errors import RejectedError
+from domain.users import LEAST_WEIGHT, MOST_WEIGHT
 
 PAGE = 20_000
 
@@ -24,8 +25,11 @@ MOST_PER_USER = 2_000
 """Of a user who took more, the latest so many are learned from: one user with a million
 interactions would outweigh a thousand others, and cost as much."""
 
-LEAST_WEIGHT, MOST_WEIGHT = 1e-18, 1e18
-"""Training computes in float32, where the square of a weight beyond these is 0 or infinite."""
+LEAST_FLOAT, MOST_FLOAT = 1e-18, 1e18
+"""Training computes in float32, where the square of a weight beyond these is 0 or infinite. A
+ledger holds sums of many weights, and perhaps some of before they had bounds."""
+
+COLUMNS = ("user", "item", "weight", "time")
 
 SHOWN_LINES = 5
 
@@ -36,7 +40,7 @@ class LeftOut:
 
     Attributes:
         unknown_items: interactions with items that are not indexed.
-        bad_weights: weights that are NaN or not within LEAST_WEIGHT and MOST_WEIGHT.
+        bad_weights: weights that are NaN or not within bounds, of a file those of an event.
         malformed: lines that could not be read; the first few are in `lines`.
         duplicates: interactions added to an earlier one of the same user and item.
         future: interactions dated in the future; they are learned from as if they were now.
@@ -55,6 +59,12 @@ class LeftOut:
     def counts(self) -> dict[str, int]:
         """Those that are not 0."""
         return {name: number for name, number in vars(self).items() if name != "lines" and number}
+
+    def told(self) -> str:
+        """The same for people, with the first lines that could not be read; empty where there is
+        nothing to tell."""
+        said = [f"{number} {name.replace('_', ' ')}" for name, number in self.counts().items()]
+        return ", ".join(said) + (f" ({'; '.join(self.lines)})" if self.lines else "")
 
 
 @dataclass(frozen=True)
@@ -82,11 +92,17 @@ class Collector:
     Args:
         rows: {item id: column}; other items are left out.
         width: columns of the matrix; by default as many as there are items.
+        bounds: (least, most) of a weight; others are left out.
     """
 
     def __init__(
-        self, rows: Mapping[str, int], width: int | None = None, now: float | None = None
+        self,
+        rows: Mapping[str, int],
+        width: int | None = None,
+        now: float | None = None,
+        bounds: tuple[float, float] = (LEAST_FLOAT, MOST_FLOAT),
     ) -> None:
+        self._bounds = bounds
         self._columns = rows
         self._width = len(rows) if width is None else width
         self._now = time.time() if now is None else now
@@ -108,7 +124,7 @@ class Collector:
         if column is None:
             self.left_out.unknown_items += 1
             return
-        if not LEAST_WEIGHT <= weight <= MOST_WEIGHT:
+        if not self._bounds[0] <= weight <= self._bounds[1]:
             self.left_out.bad_weights += 1
             return
         if at > self._now:
@@ -181,31 +197,77 @@ def from_file(path: Path, rows: Mapping[str, int]) -> Interactions:
     used is counted, and the rest is learned from.
 
     Raises:
-        RejectedError: there is no such file, it is not text, or it has no column user or item.
+        RejectedError: there is no such file, it is not text, it has no column user or item or one
+            twice, or its quotes do not fit together, so that nobody can tell where a line ends.
     """
-    collector = Collector(rows)
+    collector = Collector(rows, bounds=(LEAST_WEIGHT, MOST_WEIGHT))
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             for number, line in _lines(file, path):
                 _read(collector, number, line)
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise RejectedError(f"cannot be read ({error})", field=str(path)) from None
+    except OSError as error:
+        raise RejectedError(
+            f"cannot be read ({error})",
+            field=str(path),
+            remedy="name a CSV file that this user may read",
+        ) from None
+    except UnicodeDecodeError as error:
+        raise RejectedError(
+            f"cannot be read ({error})", field=str(path), remedy="save it as CSV in UTF-8"
+        ) from None
     return collector.done()
 
 
+def too_few(read: Interactions, least: int) -> RejectedError:
+    """What was read is not enough to learn from, and why so little of it was of use."""
+    told = read.left_out.told()
+    unknown = ", and publish the unknown items first" if read.left_out.unknown_items else ""
+    return RejectedError(
+        f"{read.matrix.nnz} interactions with indexed items, training needs {least}"
+        + (f"; of what was read: {told}" if told else ""),
+        remedy=("publish more" if read.cursor else "name a file with more")
+        + f"{unknown}; until then what serves goes on serving",
+    )
+
+
 def _lines(file: Iterator[str], path: Path) -> Iterator[tuple[int, dict[str, str]]]:
-    reader = csv.reader(file)
-    header = [name.strip().lower() for name in next(reader, [])]
-    for name in ("user", "item"):
-        if name not in header:
+    records = _records(file, path)
+    _, first = next(records, (1, []))
+    header = [name.strip().lower() for name in first]
+    for name in COLUMNS:
+        if name in ("user", "item") and name not in header:
             raise RejectedError(
                 f"has no column {name!r}",
                 field=str(path),
                 remedy="begin it with a line such as user,item,weight,time",
             )
-    for fields in reader:
+        if header.count(name) > 1:
+            raise RejectedError(
+                f"has {header.count(name)} columns {name!r}",
+                field=str(path),
+                remedy="name in its first line each of user,item,weight,time once",
+            )
+    for number, fields in records:
         if fields:
-            yield reader.line_num, dict(zip(header, fields, strict=False))
+            yield number, dict(zip(header, fields, strict=False))
+
+
+def _records(file: Iterator[str], path: Path) -> Iterator[tuple[int, list[str]]]:
+    """Each record and the number of the line on which it begins."""
+    reader = csv.reader(file, strict=True)
+    while True:
+        number = reader.line_num + 1
+        try:
+            fields = next(reader, None)
+        except csv.Error as error:
+            raise RejectedError(
+                f"line {number} cannot be read ({error})",
+                field=str(path),
+                remedy="close the quote that is open there; within quotes, write a quote twice",
+            ) from None
+        if fields is None:
+            return
+        yield number, fields
 
 
 def _read(collector: Collector, number: int, line: Mapping[str, str]) -> None:
