@@ -71,8 +71,8 @@ def source_at(named: str, settings: Settings) -> Source:
             remedy="name a data directory, the folder of a hybrid in one (artifacts/hybrid/VERSION)"
             " or a version in this one's",
         )
-    artifacts = path.resolve().parents[1]
     version = _fusion_version(path)
+    artifacts = path.resolve().parent.parent
     fusion = Fusion.load(artifacts / FUSION / version)
     found = Projection.load(path, fusion)
     if found.version.startswith("prior-"):
@@ -177,6 +177,10 @@ class Kept:
             remedy="train with --prior own, or name another",
         )
         return None
+
+    def is_there(self) -> bool:
+        """Whether one was kept, of whatever encoders."""
+        return bool(self._folders())
 
     def keep(self, source: Source) -> None:
         """From now on this one."""
