@@ -108,7 +108,9 @@ class Removed(Answer):
         0, description="Interactions whose part of the projection A was subtracted."
     )
     refolded_items: int = Field(
-        0, description="Items whose counts and factors are computed anew without the user."
+        0,
+        description="Items whose counts and factors are computed anew without the user; 0 where a"
+        " file was learned from, whose counts stay until the next training.",
     )
     projection: str | None = Field(
         None, description="The version that serves now, solved without the user."

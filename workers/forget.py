@@ -13,7 +13,7 @@ from domain.settings import Settings
 from index import ItemIndex
 from ranking import Hybrid, prior
 from workers.collection import Active
-from workers.learning import Learning, option_of, with_matrices
+from workers.learning import Learning, of_a_file, option_of, with_matrices
 from workers.sums import Sums
 
 PAGE = 1_000
@@ -27,7 +27,9 @@ class ForgottenPart:
 
     Attributes:
         interactions: (user, item) pairs whose part of A was subtracted.
-        items: items whose N_i and v_i are counted and folded in anew by the next refresh.
+        items: items whose N_i and v_i are counted and folded in anew by the next refresh. None
+            where a file was learned from: the ledger, which is counted, holds nothing of it, and
+            the numbers of users that were trained stay until the next training.
         projection: the version that serves now, solved without the user; empty where nothing of
             the user was in it.
         option: the learned option that served until now, and was given up for the ridge; empty
@@ -80,7 +82,8 @@ def forget_users(learning: Learning, users: Sequence[str]) -> ForgottenPart:
         learning.hybrids.publish(made, active.fusion)
         only_without(learning, active, sums, made)
         log.info("users_forgotten", users=before[0] - after[0], interactions=before[1] - after[1])
-        return ForgottenPart(before[1] - after[1], len(items), made.version, option_of(hybrid))
+        counted = 0 if of_a_file(hybrid) else len(items)
+        return ForgottenPart(before[1] - after[1], counted, made.version, option_of(hybrid))
 
 
 def _began_with_itself(hybrid: Hybrid) -> bool:

@@ -79,6 +79,11 @@ def option_of(hybrid: Hybrid) -> str:
     return str(hybrid.facts.get(OPTION) or "")
 
 
+def of_a_file(hybrid: Hybrid) -> bool:
+    """Whether a file was learned from, not the ledger."""
+    return hybrid.facts.get("source") == "files"
+
+
 def with_matrices(hybrid: Hybrid, fusion: Fusion, matrices: dict[str, Matrix]) -> Hybrid:
     """The same with an A that was solved from its sums.
 

@@ -170,6 +170,11 @@ class Sums:
         with self._opened() as file, file.writing():
             file.solved()
 
+    def ridge(self) -> Ridge:
+        """The penalties that were chosen."""
+        with self._reading() as file:
+            return file.ridge()
+
     def mark(self, marks: Watermarks) -> None:
         """Say up to where the ledger is in it."""
         with self._opened() as file, file.writing():

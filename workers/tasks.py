@@ -184,7 +184,7 @@ def train(only_if_due: bool = False) -> None:
     Args:
         only_if_due: do nothing where little came since the last training.
     """
-    from workers.training import is_due
+    from workers.due import is_due
     from workers.training import train as learn
 
     held = runtime()

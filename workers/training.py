@@ -17,11 +17,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from catalog import Catalog
-from domain.errors import RejectedError
 from domain.log import logger
 from domain.tuning import on_all_cores
 from domain.vectors import RANK, Matrix
-from ranking import Hybrid, Moments, named, projection
+from ranking import Hybrid, Moments, named, projection, untrained
 from ranking.training import (
     LEAST_INTERACTIONS,
     TrainingData,
@@ -30,34 +29,22 @@ from ranking.training import (
     name_of,
 )
 from workers.collection import Active
+from workers.due import learned_from_a_file, outgrown
 from workers.forget import forget_erased, only_without
-from workers.interactions import Interactions, from_file, from_ledger, of_users
-from workers.learning import (
-    GIVEN_UP,
-    OPTION,
-    Learning,
-    nothing_served,
-    option_of,
-    with_matrices,
-)
+from workers.interactions import Interactions, LeftOut, from_file, from_ledger, of_users, too_few
+from workers.learning import OPTION, Learning, nothing_served, of_a_file, with_matrices
 from workers.people import profiles_of
 from workers.refresh import Refresher
 from workers.sums import People, Sums, Watermarks
 from workers.transfer import First, begin_with, better_of
 from workers.transfer_source import Source
-from workers.weighing import awaits, kept, weighed
+from workers.weighing import kept, weighed
 
 if TYPE_CHECKING:
     from workers.runtime import Runtime
 
 USERS_AT_ONCE = 1_000
 PAGE = 20_000
-
-ITEMS_GREW, INTERACTIONS_GREW = 1.1, 1.2
-"""With so many times the items or the interactions of the last whole training there is another."""
-
-DUE_SHARE, DUE_LEAST = 0.01, 50
-"""Training by itself is worth it when so many interactions came since."""
 
 log = logger(__name__)
 
@@ -71,6 +58,7 @@ class Trained:
         whole: everything was learned anew; False: what came since was added.
         users, items, interactions: learned from.
         left_out: what was not, by reason.
+        lines: the first few lines of a file that could not be read, and why.
         rewritten: points whose rank vectors changed.
         seconds: by stage.
         report: what was chosen, and on what grounds.
@@ -85,6 +73,7 @@ class Trained:
     rewritten: int
     seconds: dict[str, float]
     report: dict[str, Any] = field(default_factory=dict)
+    lines: list[str] = field(default_factory=list)
 
 
 @on_all_cores()
@@ -93,6 +82,7 @@ def train(
     *,
     file: Path | None = None,
     source: Source | None = None,
+    own: bool = False,
     whole: bool = False,
 ) -> Trained:
     """Learn, publish, and rewrite what changed.
@@ -102,11 +92,13 @@ def train(
         source: what to shrink toward; by default another catalogue's A that was kept of an earlier
             training, else the fusion's own prior. Another catalogue's is kept from now on, and
             serves as it is while there are too few interactions.
+        own: shrink toward the fusion's own prior, and keep no other catalogue's A any more.
         whole: learn everything anew, also where an update would do.
 
     Raises:
-        RejectedError: nothing is indexed, too few interactions, another training is under way.
-            What served goes on serving.
+        RejectedError: nothing is indexed, too few interactions, another training is under way, or a
+            file was learned from and neither a file nor `whole` is given. What served goes on
+            serving.
         RetryableError: the ledger, the index or an encoder does not answer.
     """
     learning = Learning(held.settings, held.index)
@@ -115,33 +107,29 @@ def train(
         if active is None:
             raise nothing_served()
         hybrid = learning.hybrids.current(active.fusion, active.space)
+        if file is None and not whole and of_a_file(hybrid):
+            raise learned_from_a_file()
         sums = learning.sums_of(hybrid)
-        if whole or file is not None or source is not None or sums is None:
-            return _Whole(held, learning, active, hybrid).run(file, source)
-        if _outgrown(held, active, hybrid, sums):
-            return _Whole(held, learning, active, hybrid).run(None, None)
-        return _updated(held, learning, active, sums)
-
-
-def is_due(held: Runtime) -> bool:
-    """Whether enough came since the last training for another one. Raises RetryableError."""
-    learning = Learning(held.settings, held.index)
-    active = learning.served()
-    if active is None:
-        return False
-    total = held.catalog.interaction_total()
-    hybrid = learning.hybrids.current(active.fusion, active.space)
-    if hybrid.facts.get("source") == "files":
-        return False
-    before = int(hybrid.facts.get("read", 0))
-    enough = abs(total - before) >= max(DUE_LEAST, DUE_SHARE * before)
-    return total >= LEAST_INTERACTIONS and (enough or awaits(held, hybrid))
+        anew = _Whole(held, learning, active, hybrid, source, own)
+        named_one = file is not None or source is not None or own
+        if whole or named_one or sums is None or outgrown(held, active, hybrid, sums):
+            return anew.run(file)
+        return _updated(held, learning, active, sums) or anew.run(None)
 
 
 class _Whole:
-    """Everything learned anew."""
+    """Everything learned anew. source, own: see train."""
 
-    def __init__(self, held: Runtime, learning: Learning, active: Active, before: Hybrid) -> None:
+    def __init__(
+        self,
+        held: Runtime,
+        learning: Learning,
+        active: Active,
+        before: Hybrid,
+        source: Source | None,
+        own: bool,
+    ) -> None:
+        self._source, self._own = source, own
         self._held = held
         self._learning = learning
         self._active = active
@@ -149,9 +137,11 @@ class _Whole:
         self._seconds: dict[str, float] = {}
         self._at = time.perf_counter()
 
-    def run(self, file: Path | None, source: Source | None) -> Trained:
+    def run(self, file: Path | None) -> Trained:
         held, active = self._held, self._active
-        begin = source or self._learning.kept.get(active.encoders)
+        begin = self._source
+        if begin is None and not self._own:
+            begin = self._learning.kept.get(active.encoders)
         begun = begin_with(held.settings, held.index, active, begin)
         marks = _last_erased(held.catalog)
         ids, content = _items(held, active)
@@ -159,13 +149,7 @@ class _Whole:
         read = from_file(file, rows) if file is not None else from_ledger(held.catalog, rows)
         self._stage("read")
         if read.matrix.nnz < LEAST_INTERACTIONS:
-            if begun.serves_alone:
-                return self._as_it_is(begun, content, read, source)
-            raise RejectedError(
-                f"{read.matrix.nnz} interactions with indexed items, training needs"
-                f" {LEAST_INTERACTIONS}",
-                remedy="publish more; until then what serves goes on serving",
-            )
+            return self._unlearned(begun, content, read)
         settings = held.settings.ranking
         profiles = profiles_of(held.catalog, held.encoders, settings, read.users)
         self._stage("profiles")
@@ -220,11 +204,21 @@ class _Whole:
                 },
             )
         )
-        return self._published(made, read, report, source)
+        return self._published(made, read, report)
 
-    def _as_it_is(
-        self, begun: First, content: Matrix, read: Interactions, source: Source | None
-    ) -> Trained:
+    def _unlearned(self, begun: First, content: Matrix, read: Interactions) -> Trained:
+        """With too little to learn from: another catalogue's A serves as it is, or no longer does.
+        Neither takes the place of what was learned from more, unless it is named."""
+        before, learning = self._before, self._learning
+        learned = bool(before.facts.get("sums")) or before.collaborative is not None
+        if begun.serves_alone and (self._source is not None or not learned):
+            return self._as_it_is(begun, content, read)
+        elsewhere = "prior" in before.facts.get("report", {}) or learning.kept.is_there()
+        if self._own and elsewhere and not learned:
+            return self._published(untrained(self._active.fusion, self._active.space), read, {})
+        raise too_few(read, LEAST_INTERACTIONS)
+
+    def _as_it_is(self, begun: First, content: Matrix, read: Interactions) -> Trained:
         """What was transferred serves, as long as there is too little to learn from."""
         report: dict[str, Any] = {"prior": dict(begun.report)}
         made = named(
@@ -236,18 +230,18 @@ class _Whole:
                 facts={"source": "ledger", "trained_at": time.time(), "report": report},
             )
         )
-        return self._published(made, read, report, source)
+        return self._published(made, read, report)
 
-    def _published(
-        self, made: Hybrid, read: Interactions, report: dict[str, Any], source: Source | None
-    ) -> Trained:
+    def _published(self, made: Hybrid, read: Interactions, report: dict[str, Any]) -> Trained:
         with self._learning.publishing():
-            if source is not None and not source.own:
-                self._learning.kept.keep(source)
+            if self._source is not None and not self._source.own:
+                self._learning.kept.keep(self._source)
             self._learning.hybrids.publish(made, self._active.fusion)
+            if self._own:
+                self._learning.kept.remove()
             self._learning.sums.keep_only(made.facts.get("sums"))
         self._stage("publish")
-        left_out = read.left_out.counts()
+        left_out = read.left_out
         return _finished(self._held, self._learning, left_out, self._seconds, report, whole=True)
 
     def _stage(self, name: str) -> None:
@@ -256,8 +250,9 @@ class _Whole:
         self._at = now
 
 
-def _updated(held: Runtime, learning: Learning, active: Active, sums: Sums) -> Trained:
-    """What came since the last training added; the old users are not looked at."""
+def _updated(held: Runtime, learning: Learning, active: Active, sums: Sums) -> Trained | None:
+    """What came since the last training added; the old users are not looked at. None where that
+    cannot be done: profiles are encoded otherwise than those in the sums."""
     started = time.perf_counter()
     marks, total = sums.marks(), 0
     cursor, changed = marks.cursor, dict[str, None]()
@@ -268,18 +263,16 @@ def _updated(held: Runtime, learning: Learning, active: Active, sums: Sums) -> T
             total += len(page)
     read = time.perf_counter()
     for users in _parts(list(changed)):
-        sums.replace(active.fusion.blocks, _people(held, sums, users))
+        people = _people(held, sums, users)
+        if people is None:
+            return None
+        sums.replace(active.fusion.blocks, people)
     sums.mark(replace(marks, cursor=cursor))
     with learning.publishing():
         hybrid = learning.hybrids.current(active.fusion, active.space)
         seen = {**hybrid.facts, "read": int(hybrid.facts.get("read", 0)) + total}
         hybrid = replace(hybrid, facts=seen)
-        # an option serves here only where files were learned from, and nothing can have come
-        made = (
-            named(hybrid)
-            if option_of(hybrid)
-            else with_matrices(hybrid, active.fusion, sums.solve(active.fusion.blocks))
-        )
+        made = with_matrices(hybrid, active.fusion, sums.solve(active.fusion.blocks))
         learning.hybrids.publish(made, active.fusion)
         if sums.unsolved() is not None:
             only_without(learning, active, sums, made)
@@ -288,13 +281,13 @@ def _updated(held: Runtime, learning: Learning, active: Active, sums: Sums) -> T
     report: dict[str, Any] = {"changed_users": len(changed)}
     if graph := kept(held, hybrid):
         report["graph"] = graph
-    return _finished(held, learning, {}, rounded, report, whole=False)
+    return _finished(held, learning, LeftOut(), rounded, report, whole=False)
 
 
 def _finished(
     held: Runtime,
     learning: Learning,
-    left_out: dict[str, int],
+    left_out: LeftOut,
     seconds: dict[str, float],
     report: dict[str, Any],
     *,
@@ -316,10 +309,11 @@ def _finished(
         users=users,
         items=sums.item_count() if sums is not None else 0,
         interactions=interactions,
-        left_out=left_out,
+        left_out=left_out.counts(),
         rewritten=refreshed.rewritten,
         seconds=seconds,
         report=report,
+        lines=left_out.lines,
     )
     log.info(
         "trained",
@@ -328,34 +322,24 @@ def _finished(
         users=users,
         interactions=interactions,
         rewritten=trained.rewritten,
-        left_out=left_out,
+        left_out=trained.left_out,
     )
     return trained
 
 
-def _people(held: Runtime, sums: Sums, users: Sequence[str]) -> People:
-    """What these users add now, by the ledger."""
+def _people(held: Runtime, sums: Sums, users: Sequence[str]) -> People | None:
+    """What these users add now, by the ledger; None where a part of their profiles has another
+    length than in the sums."""
     taken = held.catalog.taken_by(users)
     places = sums.places(list({one.item for one in taken}))
     found: Interactions = of_users(users, taken, places, sums.item_count())
     said = profiles_of(held.catalog, held.encoders, held.settings.ranking, users)
     nothing = sums.without(sums.layout(), users).profiles
+    if any(said[part].shape != zeros.shape for part, zeros in nothing.items() if part in said):
+        return None
     return People(
         users, found.matrix, {part: said.get(part, zeros) for part, zeros in nothing.items()}
     )
-
-
-def _outgrown(held: Runtime, active: Active, hybrid: Hybrid, sums: Sums) -> bool:
-    """Whether what was learned from is only a part of what there is now, or another graph, or a
-    learned option serves, or did, to which nothing can be added."""
-    learned = bool(option_of(hybrid) or hybrid.facts.get(GIVEN_UP))
-    if hybrid.facts.get("source") != "files" and (learned or awaits(held, hybrid)):
-        return True
-    items = held.index.count(active.collection)
-    if items > ITEMS_GREW * sums.item_count():
-        return True
-    first = hybrid.facts.get("report", {}).get("projection", {}).get("interactions", 0)
-    return sums.totals()[1] > INTERACTIONS_GREW * max(int(first), 1)
 
 
 def _items(held: Runtime, active: Active) -> tuple[list[str], Matrix]:

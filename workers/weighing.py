@@ -93,8 +93,8 @@ def kept(held: Runtime, hybrid: Hybrid) -> dict[str, Any] | None:
     if awaits(held, hybrid):
         return {
             "beta": 0.0,
-            "told": "imported since the last whole training, and silent until the next:"
-            " `firstlight train --full`, or --from-files again",
+            "told": "imported while what came since was added, and silent until the next"
+            " `firstlight train`",
         }
     found: dict[str, Any] | None = hybrid.facts.get("report", {}).get("graph")
     return found

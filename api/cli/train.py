@@ -50,17 +50,14 @@ def train(
     beats them; what both are worth is printed.
     """
     from workers import runtime
-    from workers.learning import Learning
     from workers.training import train as learn
     from workers.transfer_source import source_at
 
     try:
         held = runtime.runtime()
-        if prior == OWN:
-            Learning(held.settings, held.index).kept.remove()
         source = None if prior in (None, OWN) else source_at(prior, held.settings)
         with console.status("training"):
-            done = learn(held, file=from_files, source=source, whole=full or prior is not None)
+            done = learn(held, file=from_files, source=source, own=prior == OWN, whole=full)
     finally:
         runtime.close()
     if as_json:
@@ -71,8 +68,9 @@ def train(
 
 def _show(done: Trained) -> None:
     how = "learned anew" if done.whole else "what came since was added"
-    if "projection" not in done.report and "prior" in done.report:
-        how = "as it was learned elsewhere"
+    if done.whole and "projection" not in done.report:
+        elsewhere = "prior" in done.report
+        how = "as it was learned elsewhere" if elsewhere else "the fusion's own prior, as untrained"
     console.print(
         f"{done.version} serves: {how}; {done.interactions} interactions of {done.users} users"
         f" with {done.items} items, {done.rewritten} items rewritten"
@@ -89,6 +87,8 @@ def _show(done: Trained) -> None:
         console.print(f"graph: {graph['told']}", markup=False)
     for reason, number in done.left_out.items():
         console.print(f"{number} {reason.replace('_', ' ')}")
+    for line in done.lines:
+        console.print(f"  {line}", markup=False)
 
 
 def _show_prior(prior: dict[str, Any]) -> None:

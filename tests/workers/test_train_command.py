@@ -105,3 +105,42 @@ def test_what_another_shop_learned_is_begun_with_until_own_is_said(
     assert not json_of(again.stdout)["report"]["prior"]["own"]
     own = CliRunner().invoke(app, ["train", "--from-files", str(file), "--prior", "own", "--json"])
     assert "prior" not in json_of(own.stdout)["report"]
+
+
+def test_both_priors_and_what_they_are_worth_are_printed(
+    file: Path, shop: Shop, tmp_path: Path
+) -> None:
+    other = open_shop(tmp_path / "other", "http://local", "others")
+    other.publish(*ITEMS)
+    train(other.held, file=file)
+    pairs = [(user, ITEMS[(user * 7 + step * 3) % 40]) for user in range(30) for step in range(8)]
+    shop.took(*((f"u{user}", item) for user, item in pairs))
+    shown = CliRunner().invoke(app, ["train", "--prior", str(tmp_path / "other")])
+    assert shown.exit_code == 0, shown.output
+    found = re.search(
+        r"NDCG@20 of new users from transferred (\S+), a0 (\S+): (transferred|a0) is begun with",
+        " ".join(shown.output.split()),
+    )
+    assert found, shown.output
+    transferred, own, chosen = found.groups()
+    assert float(transferred) > 0
+    assert float(own) > 0
+    assert chosen == ("transferred" if float(transferred) >= float(own) else "a0")
+
+
+def test_own_and_what_is_left_to_serve_then_is_said(file: Path, tmp_path: Path) -> None:
+    other = open_shop(tmp_path / "other", "http://local", "others")
+    other.publish(*ITEMS)
+    train(other.held, file=file)
+    run = CliRunner().invoke
+    assert run(app, ["train", "--prior", str(tmp_path / "other")]).exit_code == 0
+    shown = run(app, ["train", "--prior", "own"])
+    assert shown.exit_code == 0, shown.output
+    assert "serves: the fusion's own prior, as untrained; 0 inter" in " ".join(shown.output.split())
+
+
+def test_lines_that_could_not_be_read_are_shown(file: Path) -> None:
+    file.write_text(file.read_text() + "\nu1,\n")
+    shown = CliRunner().invoke(app, ["train", "--from-files", str(file)])
+    assert shown.exit_code == 0, shown.output
+    assert "1 malformed line 93: user or item is empty" in " ".join(shown.output.split())

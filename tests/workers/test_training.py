@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import signal
 import subprocess
 import sys
@@ -20,11 +19,12 @@ from domain.events import InteractionRecorded, UserDeleted
 from domain.vectors import RANK
 from ranking.training import Recipe, Statistics, solve
 from workers.collection_registry import BusyError
-from workers.forget import forget_erased, forget_user
-from workers.interactions import MOST_PER_USER, Collector, from_file
+from workers.due import is_due
+from workers.forget import forget_user
+from workers.interactions import Collector
 from workers.learning import Learning
 from workers.sums import Sums
-from workers.training import is_due, train
+from workers.training import train
 
 if TYPE_CHECKING:
     from tests.fixtures.shop import Shop
@@ -213,77 +213,6 @@ def test_forgetting_a_user_leaves_what_a_training_without_them_gives(filled: Sho
     assert b"u03" not in (sums._folder / "sums.db").read_bytes()
 
 
-def solved(shop: Shop, statistics: Statistics) -> dict[str, np.ndarray]:
-    """A of these sums, as the training that serves was made."""
-    active = learning(shop).served()
-    assert active is not None
-    with sums_of(shop)._reading() as file:
-        gram, ridge, first = file.item_gram(), file.ridge(), file.prior()
-    return solve(active.fusion.blocks, statistics, gram, first, ridge)
-
-
-def serves(shop: Shop, matrices: dict[str, np.ndarray]) -> None:
-    for name, matrix in matrices.items():
-        np.testing.assert_allclose(hybrid_of(shop).projection.matrices[name], matrix, atol=1e-6)
-
-
-@pytest.mark.parametrize("step", ["publish", "keep_only"])
-@pytest.mark.parametrize("after", ["a round", "another deletion", "a training"])
-def test_forgetting_that_was_cut_short_is_finished_by_what_comes_next(
-    filled: Shop, monkeypatch: pytest.MonkeyPatch, step: str, after: str
-) -> None:
-    from workers.refresh import Refresher
-
-    train(filled.held)
-    version, before = hybrid_of(filled).version, gates(filled)
-    expected = solved(filled, everything(filled, without="u03"))
-    deleted(filled, "u03")
-
-    def dies(*_: Any, **__: Any) -> Any:
-        raise filled.Killed
-
-    with monkeypatch.context() as patched:
-        patched.setattr(f"ranking.store.HybridStore.{step}", dies)
-        with pytest.raises(filled.Killed):
-            forget_user(filled.settings, filled.held.index, "u03")
-    assert version in learning(filled).hybrids.versions()
-    if after == "a round":
-        forget_erased(learning(filled), filled.held.catalog)
-    elif after == "another deletion":
-        assert forget_user(filled.settings, filled.held.index, "nobody").projection
-    else:
-        assert not train(filled.held).whole
-    serves(filled, expected)
-    assert learning(filled).hybrids.versions() == [hybrid_of(filled).version]
-    Refresher.of(filled.held).round()
-    mine = {item for user, item in crowd() if user == "u03"}
-    assert {one for one, gate in gates(filled).items() if gate < before[one]} == mine
-    done = hybrid_of(filled).version
-    assert forget_user(filled.settings, filled.held.index, "nobody").projection == ""
-    assert hybrid_of(filled).version == done
-
-
-def test_who_an_update_takes_off_is_gone_from_the_hybrids_before_it(filled: Shop) -> None:
-    train(filled.held)
-    filled.took(("u03", "i07"))
-    deleted(filled, "u03")
-    filled.took(("u04", "i08"), ("u03", "i09"))
-    deleted(filled, "u03")
-    assert not train(filled.held).whole
-    assert not sums_of(filled).has("u03")
-    assert learning(filled).hybrids.versions() == [hybrid_of(filled).version]
-
-
-def test_a_hybrid_whose_sums_are_gone_goes_with_the_next_deletion(filled: Shop) -> None:
-    first = train(filled.held).version
-    second = train(filled.held, whole=True).version
-    assert set(learning(filled).hybrids.versions()) == {first, second}
-    assert [one.name for one in learning(filled).sums.all()] == [sums_of(filled).name]
-    assert forget_user(filled.settings, filled.held.index, "nobody").projection == ""
-    assert learning(filled).hybrids.versions() == [second]
-    assert hybrid_of(filled).version == second
-
-
 def test_through_concepts_a_has_their_number_as_its_rank_also_after_forgetting(
     filled: Shop,
 ) -> None:
@@ -305,36 +234,6 @@ def test_through_concepts_a_has_their_number_as_its_rank_also_after_forgetting(
     assert rank() == 2
 
 
-def test_forgotten_items_are_counted_again(filled: Shop) -> None:
-    from workers.refresh import Refresher
-
-    train(filled.held)
-    before = gates(filled)
-    deleted(filled, "u03")
-    forget_user(filled.settings, filled.held.index, "u03")
-    Refresher.of(filled.held).round()
-    mine = {item for user, item in crowd() if user == "u03"}
-    after = gates(filled)
-    for item_id in ITEMS:
-        assert (after[item_id] < before[item_id]) == (item_id in mine)
-
-
-def test_forgetting_somebody_who_was_never_learned_from_changes_nothing(filled: Shop) -> None:
-    assert forget_user(filled.settings, filled.held.index, "nobody").projection == ""
-    train(filled.held)
-    before = hybrid_of(filled).version
-    assert forget_user(filled.settings, filled.held.index, "nobody").interactions == 0
-    assert hybrid_of(filled).version == before
-
-
-def test_a_user_whose_deletion_was_cut_short_is_forgotten_later(filled: Shop) -> None:
-    train(filled.held)
-    deleted(filled, "u05")
-    assert forget_erased(learning(filled), filled.held.catalog) == 1
-    assert not sums_of(filled).has("u05")
-    assert forget_erased(learning(filled), filled.held.catalog) == 0
-
-
 def test_a_user_deleted_while_a_training_reads_is_not_learned_from(
     filled: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -349,16 +248,6 @@ def test_a_user_deleted_while_a_training_reads_is_not_learned_from(
     monkeypatch.setattr(training, "fit_projection", slow)
     train(filled.held)
     assert not sums_of(filled).has("u05")
-
-
-def test_training_by_itself_waits_for_enough_that_is_new(filled: Shop) -> None:
-    assert is_due(filled.held)
-    train(filled.held)
-    assert not is_due(filled.held)
-    filled.took(*((f"x{number}", ITEMS[number % 60]) for number in range(60)))
-    assert is_due(filled.held)
-    train(filled.held)
-    assert not is_due(filled.held)
 
 
 # -- files and bad input ----------------------------------------------------------------------
@@ -378,6 +267,7 @@ def test_a_file_is_learned_from_and_what_is_wrong_in_it_is_counted(
         "a,i00,nan,5",
         "a,i00,inf,5",
         "a,i00,1e39,5",
+        "a,i00,1e15,5",
         "a,i00,1e-46,5",
         "a,i00,much,5",
         ",i00,1,5",
@@ -390,11 +280,17 @@ def test_a_file_is_learned_from_and_what_is_wrong_in_it_is_counted(
     found = train(shop.held, file=path)
     assert found.left_out == {
         "unknown_items": 1,
-        "bad_weights": 6,
+        "bad_weights": 7,
         "malformed": 3,
         "duplicates": duplicates + 1,
         "future": 1,
     }
+    last = len(lines)
+    assert found.lines == [
+        f"line {last - 4}: could not convert string to float: 'much'",
+        f"line {last - 3}: user or item is empty",
+        f"line {last}: 'item'",
+    ]
     assert found.users == 31
     assert sum(gate > 0 for gate in gates(shop).values()) == len(
         {item for _, item in crowd()} | {"i01"}
@@ -423,42 +319,6 @@ def weighed(shop: Shop, user: str, item: str, weight: float) -> None:
     event = InteractionRecorded.model_validate({"time": "2026-01-01T00:00:00Z", "data": data})
     heavy = event.data.model_copy(update={"weight": weight})
     shop.held.catalog.accept([event.model_copy(update={"data": heavy})])
-
-
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [(b"who,what\n", "no column 'user'"), (b"", "no column"), (b"\xff\xfe\x00", "cannot be read")],
-)
-def test_a_file_that_is_no_table_of_interactions_is_refused(
-    tmp_path: Path, content: bytes, message: str
-) -> None:
-    path = tmp_path / "broken.csv"
-    path.write_bytes(content)
-    with pytest.raises(RejectedError, match=message):
-        from_file(path, {"i": 0})
-    with pytest.raises(RejectedError, match="cannot be read"):
-        from_file(tmp_path / "absent.csv", {"i": 0})
-
-
-def test_of_one_user_with_too_many_items_the_latest_are_kept() -> None:
-    count = MOST_PER_USER + 500
-    rows = {f"i{number}": number for number in range(count)}
-    collector = Collector(rows, now=1e9)
-    for number in range(count):
-        collector.add("glutton", f"i{number}", 1.0, float(number))
-    collector.add("other", "i3", 1.0, math.nan)
-    found = collector.done()
-    assert np.diff(found.matrix.indptr).tolist() == [MOST_PER_USER, 1]
-    assert found.matrix[[0]].indices.min() == 500
-    assert (found.left_out.capped_users, found.left_out.capped) == (1, 500)
-
-
-def test_weights_of_one_pair_add_up() -> None:
-    collector = Collector({"i": 0, "j": 1})
-    for weight in (1.0, 2.5):
-        collector.add("u", "j", weight, 0.0)
-    collector.add("v", "i", 1.0, 0.0)
-    assert collector.done().matrix.toarray().tolist() == [[0.0, 3.5], [1.0, 0.0]]
 
 
 # -- killed -----------------------------------------------------------------------------------
@@ -574,17 +434,3 @@ def test_a_fit_keeps_the_gates_and_begins_again_with_the_prior(filled: Shop) -> 
     train(filled.held)
     assert not hybrid_of(filled).projection.version.startswith("prior-")
     filled.check()
-
-
-def test_a_user_forgotten_after_a_fit_is_gone_from_the_training_before_it_too(
-    filled: Shop,
-) -> None:
-    from workers.collection_fit import fit_fusion
-
-    train(filled.held)
-    fit_fusion(filled.held, filled.dispatch)
-    assert len(learning(filled).sums.all()) == 1
-    deleted(filled, "u03")
-    forget_user(filled.settings, filled.held.index, "u03")
-    assert learning(filled).sums.all() == []
-    assert learning(filled).hybrids.versions() == [hybrid_of(filled).version]

@@ -16,10 +16,14 @@ from domain.errors import RejectedError
 from domain.vectors import RANK
 from ranking import prior
 from ranking.training import solve
+from ranking.training.beginning import Beginning
 from tests.fixtures.shop import attributes_of, open_shop
 from workers.collection_fit import fit_fusion
+from workers.collection_registry import BusyError
+from workers.due import is_due
 from workers.forget import forget_user
-from workers.training import is_due, train
+from workers.training import train
+from workers.transfer import OWN, TRANSFERRED
 from workers.transfer_source import source_at
 
 from .test_training import crowd, deleted, everything, hybrid_of, learning, sums_of
@@ -163,6 +167,8 @@ def test_what_is_not_there_not_trained_or_damaged_is_refused(
     refused("h-none", "no folder and no version 'h-none'")
     refused("../other", "no folder and no version")
     refused(tmp_path, "no projection that can be read")
+    refused("/", "no projection that can be read")
+    refused(f"/{Path(__file__).parts[1]}", "no projection that can be read")
     refused(folder_of(shop), "nothing was trained")
     folder = hybrid_folder(other)
     weights = load_file(folder / "projection.safetensors")
@@ -199,6 +205,111 @@ def test_a_kept_a_that_is_damaged_is_refused_until_another_is_named(
     assert hybrid_of(shop).version == before
     train(shop.held, source=source_at(str(folder_of(other)), shop.settings))
     assert train(shop.held, whole=True).report["prior"]["version"].startswith("a-")
+
+
+def test_own_undoes_a_transfer_that_serves_alone(shop: Shop, other: Shop) -> None:
+    filled(shop)
+    before = dict(hybrid_of(shop).projection.matrices)
+    with pytest.raises(RejectedError, match="0 interactions"):
+        train(shop.held, own=True)  # there is nothing to undo
+    train(shop.held, source=source_at(str(folder_of(other)), shop.settings))
+    found = train(shop.held, own=True)
+    made = hybrid_of(shop)
+    assert (found.version, found.report) == (made.version, {})
+    assert made.projection.version.startswith("prior-")
+    for part, matrix in before.items():
+        np.testing.assert_array_equal(made.projection.matrices[part], matrix)
+    assert not learning(shop).kept.is_there()
+    with pytest.raises(RejectedError, match="0 interactions"):
+        train(shop.held)
+    shop.took(*crowd())
+    assert is_due(shop.held)
+    assert "prior" not in train(shop.held).report
+    shop.check()
+
+
+def test_own_takes_the_kept_a_away_with_the_training_that_does_without(
+    shop: Shop, other: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    filled(shop)
+    train(shop.held, source=source_at(str(folder_of(other)), shop.settings))
+    shop.took(*crowd())
+    train(shop.held)
+    with learning(shop).training(), pytest.raises(BusyError):
+        train(shop.held, own=True)
+
+    def refuses(*_: Any, **__: Any) -> Any:
+        raise RejectedError("no")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("workers.training.fit_projection", refuses)
+        with pytest.raises(RejectedError, match="no"):
+            train(shop.held, own=True)
+    assert learning(shop).kept.is_there()
+    assert "prior" in train(shop.held, whole=True).report
+    assert "prior" not in train(shop.held, own=True).report
+    assert not learning(shop).kept.is_there()
+
+
+def test_a_file_of_little_use_does_not_put_the_transfer_in_place_of_what_was_learned(
+    shop: Shop, other: Shop, tmp_path: Path
+) -> None:
+    filled(shop)
+    source = source_at(str(folder_of(other)), shop.settings)
+    train(shop.held, source=source)
+    small = tmp_path / "small.csv"
+    small.write_text("user,item\nu,i00\n")
+    assert "projection" not in train(shop.held, file=small).report  # nothing was learned yet
+    shop.took(*crowd())
+    before = train(shop.held).version
+    assert hybrid_of(shop).collaborative is not None
+
+    def refused() -> None:
+        with pytest.raises(RejectedError, match="1 interactions with indexed items"):
+            train(shop.held, file=small)
+
+    refused()
+    assert hybrid_of(shop).version == before
+    fit_fusion(shop.held, shop.dispatch)
+    carried = hybrid_of(shop).version
+    refused()  # the factors of the training go on serving
+    assert hybrid_of(shop).version == carried
+    assert "projection" not in train(shop.held, file=small, source=source).report
+
+
+@pytest.mark.parametrize("chosen", [TRANSFERRED, OWN])
+def test_the_better_of_both_priors_is_what_a_is_begun_with(
+    shop: Shop, other: Shop, monkeypatch: pytest.MonkeyPatch, chosen: str
+) -> None:
+    filled(shop)
+    source = source_at(str(folder_of(other)), shop.settings)
+    train(shop.held, source=source)
+    active = learning(shop).served()
+    assert active is not None
+    priors = {
+        TRANSFERRED: dict(hybrid_of(shop).projection.matrices),
+        OWN: dict(prior(active.fusion).matrices),
+    }
+    assert not np.allclose(priors[OWN]["history"], priors[TRANSFERRED]["history"], atol=1e-3)
+    asked: list[Any] = []
+
+    def choose(data: Any, given: Any) -> Beginning:
+        asked.append({name: dict(matrices) for name, matrices in given.items()})
+        return Beginning(chosen, {TRANSFERRED: [0.1, 0.3], OWN: [0.3, 0.5]})
+
+    monkeypatch.setattr("workers.transfer.choose_beginning", choose)
+    shop.took(*crowd())
+    told = train(shop.held).report["prior"]
+    assert told["chosen"] == chosen
+    assert told["ndcg"] == {TRANSFERRED: pytest.approx(0.2), OWN: pytest.approx(0.4)}
+    assert told["version"] == source.projection.version
+    with sums_of(shop)._reading() as file:
+        begun = file.prior()
+    for part, matrix in priors[chosen].items():
+        np.testing.assert_array_equal(begun[part], matrix)
+    (given,) = asked
+    for name, matrices in priors.items():
+        np.testing.assert_array_equal(given[name]["history"], matrices["history"])
 
 
 def test_too_few_items_to_translate_by_are_refused(shop: Shop, other: Shop) -> None:

@@ -16,10 +16,11 @@ from domain.events import InteractionRecorded
 from domain.vectors import RANK
 from ranking import Hybrid
 from workers import runtime
+from workers.due import is_due
 from workers.forget import forget_user
 from workers.graph import import_graph
 from workers.learning import Learning
-from workers.training import is_due, train
+from workers.training import train
 
 if TYPE_CHECKING:
     from tests.fixtures.shop import Shop
@@ -234,5 +235,7 @@ def test_the_command_tells_what_the_graph_is_worth_in_one_line(
     (tmp_path / "pairs.csv").write_text("\n".join(lines))
     run("train", "--from-files", str(tmp_path / "pairs.csv"))
     import_graph(filled.settings, write_graph(random_graph, range(len(ITEMS))), threshold=1.0)
-    assert "silent until the next: `firstlight train --full`, or --from-files again" in run("train")
     assert "not weighed yet: the next `firstlight train` weighs it" in run("graph", "status")
+    assert not is_due(filled.held)
+    told = run("train", "--from-files", str(tmp_path / "pairs.csv"))
+    assert "with graphs permuted among items of like degree 0." in told
