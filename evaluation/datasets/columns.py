@@ -20,6 +20,9 @@ LIST_SEPARATOR = "|"
 LONG_TEXT_CHARS = 200
 """A column with a longer cell is text to be read, not an attribute to be matched."""
 
+NUMERIC_CELLS = 20
+"""A column with at most one cell in so many that is no number is one of numbers all the same."""
+
 PLACEHOLDER = "-"
 """The title of an item without content while it is checked; Item demands some content."""
 
@@ -46,14 +49,33 @@ def number(text: str) -> int | float | None:
 
 
 def attribute_values(cells: Sequence[str]) -> Values:
-    """Numbers where every filled cell is one, lists where any cell holds a "|", else text."""
+    """Numbers where (nearly, see `odd_rows`) every filled cell is one, lists where any cell holds a
+    "|", else text."""
     filled = [cell for cell in cells if cell]
-    numbers = [number(cell) for cell in filled]
-    if filled and None not in numbers:
-        return [number(cell) if cell else None for cell in cells]
+    odd = set(odd_rows(cells))
+    if filled and (odd or all(number(cell) is not None for cell in filled)):
+        return [None if row in odd or not cell else number(cell) for row, cell in enumerate(cells)]
     if any(LIST_SEPARATOR in cell for cell in filled):
         return [list(split_list(cell, LIST_SEPARATOR)) or None for cell in cells]
     return [cell or None for cell in cells]
+
+
+def odd_rows(cells: Sequence[str]) -> list[int]:
+    """Rows of cells that are no number in a column of numbers, at most one in NUMERIC_CELLS; empty
+    where no cell is odd or the column is not one of numbers."""
+    filled = sum(map(bool, cells))
+    odd = [row for row, cell in enumerate(cells) if cell and number(cell) is None]
+    return odd if len(odd) * NUMERIC_CELLS <= filled else []
+
+
+def odd_notes(table: Table, columns: Iterable[str]) -> list[str]:
+    """For every column of numbers with odd cells: how many are left empty, and where one stands."""
+    return [
+        f"{table.path.name}: {len(odd)} cells of the numbers {column!r} are none and count as"
+        f" empty (line {table.line_of(odd[0])}: {table[column][odd[0]][:40]!r})"
+        for column in columns
+        if (odd := odd_rows(table[column]))
+    ]
 
 
 def is_long(cells: Sequence[str]) -> bool:

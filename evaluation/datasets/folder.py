@@ -34,6 +34,7 @@ from evaluation.datasets.columns import (
     build_user,
     check_ids,
     is_long,
+    odd_notes,
     split_list,
     with_strangers,
 )
@@ -71,7 +72,8 @@ def read_folder(folder: Path) -> Dataset:
     """
     items, notes = _items(folder)
     item_rows = {item.id: row for row, item in enumerate(items)}
-    users = _users(folder)
+    users, user_notes = _users(folder)
+    notes += user_notes
     user_rows = {user.id: row for row, user in enumerate(users)}
     files = _interaction_files(folder)
     tables = [(_interactions(path), code) for path, code in files]
@@ -156,24 +158,24 @@ def _items(folder: Path) -> tuple[tuple[Item, ...], list[str]]:
         )
         for name, row in rows.items()
     )
-    return items, image_notes + sound_notes
+    return items, odd_notes(table, named) + image_notes + sound_notes
 
 
 def _of_row(values: Mapping[str, Values], row: int) -> dict[str, object]:
     return {name: cells[row] for name, cells in values.items() if cells[row] is not None}
 
 
-def _users(folder: Path) -> tuple[User, ...]:
+def _users(folder: Path) -> tuple[tuple[User, ...], list[str]]:
     path = find(folder, "users.csv")
     if path is None:
-        return ()
+        return (), []
     table = read_table(path)
     id_column = _column(table, "id", "user_id", "user")
     rows = check_ids(table, id_column)
     special = [id_column, "profile", "interests"]
     named = attribute_names(table, [name for name in table.columns if name not in special])
     values = {name: attribute_values(table[column]) for column, name in named.items()}
-    return tuple(
+    users = tuple(
         build_user(
             {
                 "id": name,
@@ -188,6 +190,7 @@ def _users(folder: Path) -> tuple[User, ...]:
         )
         for name, row in rows.items()
     )
+    return users, odd_notes(table, named)
 
 
 def _interaction_files(folder: Path) -> list[tuple[Path, int]]:

@@ -6,6 +6,7 @@ import gzip
 import time
 
 import numpy as np
+import pytest
 
 from evaluation.dataset import TEST, TRAIN, VALIDATION, Triple
 from evaluation.datasets import open_dataset, read_folder
@@ -73,6 +74,19 @@ def test_users_say_who_they_are(write_folder: Writer) -> None:
     assert dataset.users[0].interests == ["noir", "jazz"]
     assert dataset.users[0].demographics == {"age": 34}
     assert dataset.notes == ("1 users have interactions but no row in users.csv",)
+
+
+@pytest.mark.parametrize(("odd", "numeric"), [(1, True), (2, True), (3, False)])
+def test_an_odd_cell_does_not_make_a_column_of_numbers_text(
+    write_folder: Writer, odd: int, numeric: bool
+) -> None:
+    names = [*"abcd", *(f"i{number}" for number in range(36))]
+    lines = [f"{name},Film,{'n/a' if at < odd else 1980 + at}" for at, name in enumerate(names)]
+    dataset = read_folder(write_folder({"items.csv": "\n".join(["id,title,year", *lines])}))
+    assert dataset.items[odd].attributes["year"] == (1980 + odd if numeric else str(1980 + odd))
+    assert dataset.items[0].attributes == ({} if numeric else {"year": "n/a"})
+    told = f"items.csv: {odd} cells of the numbers 'year' are none and count as empty"
+    assert dataset.notes == ((f"{told} (line 2: 'n/a')",) if numeric else ())
 
 
 def test_pictures_and_sounds_are_found_by_the_items_id(write_folder: Writer) -> None:
