@@ -27,7 +27,7 @@ class ForgottenPart:
 
     Attributes:
         interactions: (user, item) pairs whose part of A was subtracted.
-        items: items whose N_i and v_i are counted and folded in anew by the next refresh. None
+        items: items whose N_i and v_i are counted and folded in anew by the next refresh; 0
             where a file was learned from: the ledger, which is counted, holds nothing of it, and
             the numbers of users that were trained stay until the next training.
         projection: the version that serves now, solved without the user; empty where nothing of

@@ -49,23 +49,27 @@ def number(text: str) -> int | float | None:
 
 
 def attribute_values(cells: Sequence[str]) -> Values:
-    """Numbers where (nearly, see `odd_rows`) every filled cell is one, lists where any cell holds a
-    "|", else text."""
-    filled = [cell for cell in cells if cell]
-    odd = set(odd_rows(cells))
-    if filled and (odd or all(number(cell) is not None for cell in filled)):
-        return [None if row in odd or not cell else number(cell) for row, cell in enumerate(cells)]
-    if any(LIST_SEPARATOR in cell for cell in filled):
+    """Numbers where every filled cell is one or odd (`odd_rows`), lists where any cell holds a "|",
+    else text."""
+    numbers = [number(cell) for cell in cells]
+    odd = odd_rows(cells)
+    filled = sum(map(bool, cells))
+    if filled and sum(one is not None for one in numbers) + len(odd) == filled:
+        return list(numbers)
+    if any(LIST_SEPARATOR in cell for cell in cells):
         return [list(split_list(cell, LIST_SEPARATOR)) or None for cell in cells]
     return [cell or None for cell in cells]
 
 
 def odd_rows(cells: Sequence[str]) -> list[int]:
-    """Rows of cells that are no number in a column of numbers, at most one in NUMERIC_CELLS; empty
-    where no cell is odd or the column is not one of numbers."""
+    """Rows of cells that are no number in a column of numbers, at most one in NUMERIC_CELLS.
+
+    Empty where no cell is odd, or the column is not one of numbers: one list makes it one of lists.
+    """
     filled = sum(map(bool, cells))
     odd = [row for row, cell in enumerate(cells) if cell and number(cell) is None]
-    return odd if len(odd) * NUMERIC_CELLS <= filled else []
+    few = len(odd) * NUMERIC_CELLS <= filled
+    return odd if few and not any(LIST_SEPARATOR in cells[row] for row in odd) else []
 
 
 def odd_notes(table: Table, columns: Iterable[str]) -> list[str]:

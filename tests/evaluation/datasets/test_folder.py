@@ -89,6 +89,14 @@ def test_an_odd_cell_does_not_make_a_column_of_numbers_text(
     assert dataset.notes == ((f"{told} (line 2: 'n/a')",) if numeric else ())
 
 
+def test_a_list_among_numbers_is_no_odd_cell(write_folder: Writer) -> None:
+    names = [*"abcd", *(f"i{number}" for number in range(36))]
+    lines = [f"{name},Film,{'7|9' if name == 'a' else 7}" for name in names]
+    dataset = read_folder(write_folder({"items.csv": "\n".join(["id,title,sizes", *lines])}))
+    assert [item.attributes["sizes"] for item in dataset.items[:2]] == [["7", "9"], ["7"]]
+    assert dataset.notes == ()
+
+
 def test_pictures_and_sounds_are_found_by_the_items_id(write_folder: Writer) -> None:
     folder = write_folder(
         {"images/a.jpg": b"1", "images/a.PNG": b"2", "images/zz.jpg": b"3", "audio/b.wav": b"4"}
