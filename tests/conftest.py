@@ -14,6 +14,7 @@ pytest_plugins: list[str] = [
     "tests.fixtures.valkey",
     "tests.fixtures.worker",
     "tests.fixtures.shop",
+    "tests.fixtures.crowd",
     "tests.fixtures.service",
     "tests.fixtures.system",
 ]

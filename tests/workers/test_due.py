@@ -9,25 +9,17 @@ import numpy as np
 import pytest
 
 from domain.errors import RejectedError
+from tests.fixtures.crowd import ITEMS, crowd
 from workers.due import is_due
 from workers.training import train
 
 from .test_training import (
-    ITEMS,
-    crowd,
     hybrid_of,
     sums_of,
 )
 
 if TYPE_CHECKING:
     from tests.fixtures.shop import Shop
-
-
-@pytest.fixture
-def filled(shop: Shop) -> Shop:
-    shop.publish(*ITEMS)
-    shop.took(*crowd())
-    return shop
 
 
 def test_why_a_file_was_of_no_use_is_said(shop: Shop, tmp_path: Path) -> None:

@@ -10,12 +10,11 @@ import numpy as np
 import pytest
 
 from ranking.training import Statistics, solve
+from tests.fixtures.crowd import ITEMS, crowd
 from workers.forget import forget_erased, forget_user
 from workers.training import train
 
 from .test_training import (
-    ITEMS,
-    crowd,
     deleted,
     everything,
     gates,
@@ -28,13 +27,6 @@ from .test_training import (
 
 if TYPE_CHECKING:
     from tests.fixtures.shop import Shop
-
-
-@pytest.fixture
-def filled(shop: Shop) -> Shop:
-    shop.publish(*ITEMS)
-    shop.took(*crowd())
-    return shop
 
 
 def solved(shop: Shop, statistics: Statistics) -> dict[str, np.ndarray]:

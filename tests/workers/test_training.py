@@ -18,6 +18,7 @@ from domain.errors import RejectedError
 from domain.events import InteractionRecorded, UserDeleted
 from domain.vectors import RANK
 from ranking.training import Recipe, Statistics, solve
+from tests.fixtures.crowd import ITEMS, crowd
 from workers.collection_registry import BusyError
 from workers.due import is_due
 from workers.forget import forget_user
@@ -29,30 +30,10 @@ from workers.training import train
 if TYPE_CHECKING:
     from tests.fixtures.shop import Shop
 
-ITEMS = [f"i{number:02}" for number in range(60)]
-
 
 def deleted(shop: Shop, user: str) -> None:
     event = {"data": {"id": user}, "time": "2026-06-01T00:00:00Z"}
     shop.held.catalog.accept([UserDeleted.model_validate(event)])
-
-
-def crowd(users: int = 30, seed: int = 0) -> list[tuple[str, str]]:
-    """Everybody likes one topic, and something else."""
-    random = np.random.default_rng(seed)
-    pairs = []
-    for number in range(users):
-        mine = [one for one in ITEMS if sum(map(ord, one)) % 7 == number % 7]
-        chosen = sorted({*random.choice(mine, 4), *random.choice(ITEMS, 2)})
-        pairs += [(f"u{number:02}", str(item)) for item in chosen]
-    return pairs
-
-
-@pytest.fixture
-def filled(shop: Shop) -> Shop:
-    shop.publish(*ITEMS)
-    shop.took(*crowd())
-    return shop
 
 
 def learning(shop: Shop) -> Learning:

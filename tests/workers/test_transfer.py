@@ -17,6 +17,7 @@ from domain.vectors import RANK
 from ranking import prior
 from ranking.training import solve
 from ranking.training.beginning import Beginning
+from tests.fixtures.crowd import ITEMS, crowd
 from tests.fixtures.shop import attributes_of, open_shop
 from workers.collection_fit import fit_fusion
 from workers.collection_registry import BusyError
@@ -26,12 +27,11 @@ from workers.training import train
 from workers.transfer import OWN, TRANSFERRED
 from workers.transfer_source import source_at
 
-from .test_training import crowd, deleted, everything, hybrid_of, learning, sums_of
+from .test_training import deleted, everything, hybrid_of, learning, sums_of
 
 if TYPE_CHECKING:
     from tests.fixtures.shop import Shop
 
-ITEMS = [f"i{number:02}" for number in range(60)]
 OTHERS = [f"i{number:03}" for number in range(100, 190)]
 
 
