@@ -1,6 +1,7 @@
 """What the same-features rule chooses on a public data set, and by how much.
 
     FIRSTLIGHT_TEST_DATA=DATA python -m benchmarks.learned [DATASET] [--features text,attributes]
+        [--options infonce,ease-distillation,gated-fusion]
 
 A learns from all interactions of the data set, as `firstlight train` does; see docs/ranking.md.
 """
@@ -27,6 +28,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("dataset", nargs="?", default="movielens-1m")
     parser.add_argument("--features", default="text,attributes")
+    parser.add_argument("--options", default=",".join(settings().ranking.learned_options))
     asked = parser.parse_args()
     data = open_dataset(Path(asked.dataset))
     names = tuple(asked.features.split(","))
@@ -37,9 +39,7 @@ def main() -> None:
     fusion, items, _ = fuse(data, features, names, warm, settings())
     learned = TrainingData(fusion.blocks, items, taken, features.profiles)
     started = time.process_time()
-    fitted = fit_projection(
-        learned, prior(fusion).matrices, options=settings().ranking.learned_options
-    )
+    fitted = fit_projection(learned, prior(fusion).matrices, options=asked.options.split(","))
     assert fitted.contest is not None
     report = fitted.contest.report()
     print(json.dumps({**report, "cpu_seconds": round(time.process_time() - started, 1)}, indent=2))

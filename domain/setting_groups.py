@@ -241,7 +241,7 @@ class RankingSettings(Group):
     train_every_s: float = Field(
         21_600.0, ge=0, description="How often training looks for new interactions; 0: never."
     )
-    learned_options: list[Literal["infonce", "ease-distillation"]] = Field(
+    learned_options: list[Literal["infonce", "ease-distillation", "gated-fusion"]] = Field(
         ["infonce", "ease-distillation"],
         description="JSON list of what a whole training sets beside the closed-form A; one serves"
         " only where it beats it. [] sets nothing beside it, and is several times faster.",

@@ -42,8 +42,7 @@ class Copier:
         self._composer = composer
         self._source = source
         self._target = target
-        stored = (block.name for block in target.fusion.blocks if block.name != ATTRIBUTES)
-        self._raw = list(stored)
+        self._raw = raw_names(target.fusion)
 
     def all(self) -> int:
         """Copy everything `source` holds; the number of items written. Repeatable."""
@@ -86,7 +85,7 @@ class Copier:
         return {point.id for point in points} - {item_id for item_id, _ in gone}
 
     def _points(self, items: Sequence[StoredItem]) -> Iterator[ItemPoint]:
-        fused = _fused(self._target.fusion, items)
+        fused = fused_anew(self._target.fusion, items)
         if not fused:
             return
         copied = [item for item, _ in fused]
@@ -107,8 +106,13 @@ class Copier:
             )
 
 
-def _fused(fusion: Fusion, items: Sequence[StoredItem]) -> list[tuple[StoredItem, Vector]]:
-    """Each item with its content vector; an item the fusion refuses is left for an encoder."""
+def raw_names(fusion: Fusion) -> list[str]:
+    """Of the vectors that a point holds for `fused_anew`."""
+    return [block.name for block in fusion.blocks if block.name != ATTRIBUTES]
+
+
+def fused_anew(fusion: Fusion, items: Sequence[StoredItem]) -> list[tuple[StoredItem, Vector]]:
+    """Each item with its content vector; an item the fusion refuses is left out."""
     items = [item for item in items if item.vectors]
     raw = fusion.with_attributes(
         [item.vectors for item in items], [item.attributes for item in items]

@@ -14,9 +14,10 @@ from domain.tuning import on_all_cores
 from domain.vectors import Matrix, Vector
 from encoders import Fusion
 from ranking import Moments, named, prior
-from workers.collection_copy import Copier
+from workers.collection import Active
+from workers.collection_move import move, served_alone
 from workers.collection_registry import CollectionRecord
-from workers.collection_settle import Dispatch, Settled, settle_alone
+from workers.collection_settle import Dispatch, Settled
 
 if TYPE_CHECKING:
     from workers.runtime import Runtime
@@ -64,17 +65,9 @@ def fit_fusion(held: Runtime, dispatch: Dispatch, *, only_first: bool = False) -
     """
     collections = held.collections
     with collections.registry.exclusive():
-        settled = settle_alone(held, dispatch)
-        if settled.goal is not None:
-            raise RejectedError(
-                f"collection {settled.goal} is still being filled ({settled.waiting} items or"
-                " more to go)",
-                remedy="wait until it serves: `firstlight status`",
-            )
-        active = collections.active()
-        if only_first and not active.fusion.version.startswith("passthrough"):
+        served = served_alone(held, dispatch)
+        if only_first and not served.fusion.startswith("passthrough"):
             return None
-        served = _served(held)
         samples, attributes, titles = _samples(held, served.collection)
         least = held.settings.fusion.min_items
         if len(samples) < least:
@@ -90,27 +83,20 @@ def fit_fusion(held: Runtime, dispatch: Dispatch, *, only_first: bool = False) -
             query_samples=_query_samples(held, titles),
             attributes=attributes,
         )
-        if fusion.version == served.fusion:
-            return Fit(fusion.version, served.collection, len(samples), 0, None)
-        collections.fusions.add(fusion)
-        record = collections.record(fusion, replaces=served.collection, copied=True)
-        raw = fusion.with_attributes(samples, attributes)
-        _carry(held, served, record, fusion.fuse_many(raw))
-        copied = _fill(held, served, record)
-        collections.registry.aim(record)
-        log.info("fusion_fitted", fusion=fusion.version, items=len(samples), copied=copied)
-        return Fit(
-            fusion.version, record.collection, len(samples), copied, settle_alone(held, dispatch)
+        if fusion.version == collections.open(served).fusion.gated(None).version:
+            return Fit(served.fusion, served.collection, len(samples), 0, None)
+        content = fusion.fuse_many(fusion.with_attributes(samples, attributes))
+        moved = move(
+            held, served, fusion, lambda after: _carry(held, served, after, content), dispatch
         )
+        log.info("fusion_fitted", fusion=fusion.version, items=len(samples), copied=moved.copied)
+        return Fit(fusion.version, moved.collection, len(samples), moved.copied, moved.settled)
 
 
-def _carry(
-    held: Runtime, served: CollectionRecord, record: CollectionRecord, content: Matrix
-) -> None:
+def _carry(held: Runtime, served: CollectionRecord, after: Active, content: Matrix) -> None:
     """What was learned beside A (gate, factors, graph term) speaks of no fusion and goes on
     serving; A, which does, is the prior until the next training."""
-    before, after = held.collections.open(served), held.collections.open(record)
-    old, store = held.composer.hybrid(before), held.composer.hybrids
+    old, store = held.composer.hybrid(held.collections.open(served)), held.composer.hybrids
     same = (after.space.factors, after.space.graph) == (old.space.factors, old.space.graph)
     if old.moments is None or not same or store.is_published(after.fusion):
         return
@@ -123,17 +109,6 @@ def _carry(
         facts={**facts, "carried_from": old.version},
     )
     store.publish(named(carried), after.fusion)
-
-
-def _served(held: Runtime) -> CollectionRecord:
-    serving = held.index.serving()
-    record = held.collections.registry.get(serving) if serving is not None else None
-    if record is None or record.encoders != held.collections.encoders:
-        raise RejectedError(
-            f"collection {serving} was not made with this worker's encoders",
-            remedy="run `firstlight reindex` first",
-        )
-    return record
 
 
 def _samples(
@@ -167,11 +142,3 @@ def _query_samples(held: Runtime, titles: Sequence[str]) -> dict[str, Matrix]:
         return {}
     vectors = [one for one in encoded if not isinstance(one, FirstlightError)]
     return {"image_text": np.stack(vectors)} if vectors else {}
-
-
-def _fill(held: Runtime, served: CollectionRecord, record: CollectionRecord) -> int:
-    """Copy all that is served into the new collection, while workers still write to the old."""
-    target = held.collections.open(record)
-    held.collections.registry.put(record)
-    held.collections.ensure(target)
-    return Copier(held.catalog, held.index, held.composer, served.collection, target).all()

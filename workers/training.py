@@ -14,12 +14,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from catalog import Catalog
 from domain.log import logger
 from domain.tuning import on_all_cores
-from domain.vectors import RANK, Matrix
+from domain.vectors import Matrix
+from encoders import Fusion
 from ranking import Hybrid, Moments, named, projection, untrained
 from ranking.training import (
     LEAST_INTERACTIONS,
@@ -29,11 +28,21 @@ from ranking.training import (
     name_of,
 )
 from workers.collection import Active
+from workers.collection_settle import Dispatch
 from workers.due import learned_from_a_file, outgrown
 from workers.forget import forget_erased, only_without
+from workers.gating import (
+    alone_where_points_move,
+    behind,
+    gated_by,
+    items_before,
+    options,
+    serve_behind,
+)
 from workers.interactions import Interactions, LeftOut, from_file, from_ledger, of_users, too_few
 from workers.learning import OPTION, Learning, nothing_served, of_a_file, with_matrices
 from workers.people import profiles_of
+from workers.publish import dispatch as send
 from workers.refresh import Refresher
 from workers.sums import People, Sums, Watermarks
 from workers.transfer import First, begin_with, better_of
@@ -84,8 +93,12 @@ def train(
     source: Source | None = None,
     own: bool = False,
     whole: bool = False,
+    dispatch: Dispatch = send,
 ) -> Trained:
     """Learn, publish, and rewrite what changed.
+
+    Where gated fusion is among the options, or serves, the training holds the collections' lock:
+    gates that win, or win no longer, move every point to another collection.
 
     Args:
         file: CSV of interactions, instead of the ledger's.
@@ -94,11 +107,12 @@ def train(
             serves as it is while there are too few interactions.
         own: shrink toward the fusion's own prior, and keep no other catalogue's A any more.
         whole: learn everything anew, also where an update would do.
+        dispatch: sends items that a new collection lacks and that only an encoder can give.
 
     Raises:
         RejectedError: nothing is indexed, too few interactions, another training is under way, or a
-            file was learned from and neither a file nor `whole` is given. What served goes on
-            serving.
+            file was learned from and neither a file nor `whole` is given; with gated fusion, also
+            a fit or reindex that is under way. What served goes on serving.
         RetryableError: the ledger, the index or an encoder does not answer.
     """
     learning = Learning(held.settings, held.index)
@@ -110,15 +124,17 @@ def train(
         if file is None and not whole and of_a_file(hybrid):
             raise learned_from_a_file()
         sums = learning.sums_of(hybrid)
-        anew = _Whole(held, learning, active, hybrid, source, own)
         named_one = file is not None or source is not None or own
-        if whole or named_one or sums is None or outgrown(held, active, hybrid, sums):
-            return anew.run(file)
-        return _updated(held, learning, active, sums) or anew.run(None)
+        if not (whole or named_one or sums is None or outgrown(held, active, hybrid, sums)):
+            updated = _updated(held, learning, active, sums)
+            if updated is not None:
+                return updated
+        with alone_where_points_move(held, active, dispatch):
+            return _Whole(held, learning, active, hybrid, source, own, dispatch).run(file)
 
 
 class _Whole:
-    """Everything learned anew. source, own: see train."""
+    """Everything learned anew. source, own, dispatch: see train."""
 
     def __init__(
         self,
@@ -128,8 +144,10 @@ class _Whole:
         before: Hybrid,
         source: Source | None,
         own: bool,
+        dispatch: Dispatch,
     ) -> None:
         self._source, self._own = source, own
+        self._dispatch = dispatch
         self._held = held
         self._learning = learning
         self._active = active
@@ -144,12 +162,12 @@ class _Whole:
             begin = self._learning.kept.get(active.encoders)
         begun = begin_with(held.settings, held.index, active, begin)
         marks = _last_erased(held.catalog)
-        ids, content = _items(held, active)
+        ids, content = items_before(held, active)
         rows = {item_id: at for at, item_id in enumerate(ids)}
         read = from_file(file, rows) if file is not None else from_ledger(held.catalog, rows)
         self._stage("read")
         if read.matrix.nnz < LEAST_INTERACTIONS:
-            return self._unlearned(begun, content, read)
+            return self._unlearned(begun, behind(active.fusion, content), read)
         settings = held.settings.ranking
         profiles = profiles_of(held.catalog, held.encoders, settings, read.users)
         self._stage("profiles")
@@ -161,13 +179,17 @@ class _Whole:
             self._stage("prior")
         first = begun.matrices
         fitted = fit_projection(
-            data, first, options=settings.learned_options, concepts=settings.concepts
+            data, first, options=options(held, active), concepts=settings.concepts
         )
+        fusion, setting = gated_by(active.fusion, fitted.gates, content), fitted.given_gates()
+        content = behind(fusion, content)
+        data = replace(data, items=content)
+        fitted = fitted.summed(data) if fusion.gates is not None else fitted
         self._stage("projection")
-        graph = weighed(held, active, ids, data, first, fitted.setting)
+        graph = weighed(held, active, ids, data, first, setting)
         if graph.report:
             self._stage("graph")
-        learned = fit_collaborative(ids, data, first, fitted.setting, active.space, self._before)
+        learned = fit_collaborative(ids, data, first, setting, active.space, self._before)
         self._stage("factors")
         name = self._learning.sums.create(
             ids,
@@ -185,7 +207,7 @@ class _Whole:
         made = named(
             Hybrid(
                 version="",
-                projection=projection(active.fusion, fitted.matrices),
+                projection=projection(fusion, fitted.matrices),
                 space=active.space,
                 gate=learned.gate,
                 moments=Moments.of(content),
@@ -204,7 +226,7 @@ class _Whole:
                 },
             )
         )
-        return self._published(made, read, report)
+        return self._published(made, fusion, read, report)
 
     def _unlearned(self, begun: First, content: Matrix, read: Interactions) -> Trained:
         """With too little to learn from: another catalogue's A serves as it is, or no longer does.
@@ -215,7 +237,8 @@ class _Whole:
             return self._as_it_is(begun, content, read)
         elsewhere = "prior" in before.facts.get("report", {}) or learning.kept.is_there()
         if self._own and elsewhere and not learned:
-            return self._published(untrained(self._active.fusion, self._active.space), read, {})
+            fusion = self._active.fusion
+            return self._published(untrained(fusion, self._active.space), fusion, read, {})
         raise too_few(read, LEAST_INTERACTIONS)
 
     def _as_it_is(self, begun: First, content: Matrix, read: Interactions) -> Trained:
@@ -230,13 +253,20 @@ class _Whole:
                 facts={"source": "ledger", "trained_at": time.time(), "report": report},
             )
         )
-        return self._published(made, read, report)
+        return self._published(made, self._active.fusion, read, report)
 
-    def _published(self, made: Hybrid, read: Interactions, report: dict[str, Any]) -> Trained:
+    def _published(
+        self, made: Hybrid, fusion: Fusion, read: Interactions, report: dict[str, Any]
+    ) -> Trained:
+        held, active = self._held, self._active
+        if fusion.version != active.fusion.version:
+            serve_behind(held, active, fusion, made, self._learning, self._dispatch)
+            self._stage("move")
         with self._learning.publishing():
             if self._source is not None and not self._source.own:
                 self._learning.kept.keep(self._source)
-            self._learning.hybrids.publish(made, self._active.fusion)
+            if fusion.version == active.fusion.version:
+                self._learning.hybrids.publish(made, fusion)
             if self._own:
                 self._learning.kept.remove()
             self._learning.sums.keep_only(made.facts.get("sums"))
@@ -340,18 +370,6 @@ def _people(held: Runtime, sums: Sums, users: Sequence[str]) -> People | None:
     return People(
         users, found.matrix, {part: said.get(part, zeros) for part, zeros in nothing.items()}
     )
-
-
-def _items(held: Runtime, active: Active) -> tuple[list[str], Matrix]:
-    ids: list[str] = []
-    parts: list[Matrix] = []
-    for batch in held.index.scroll(active.collection, with_vectors=[RANK]):
-        ids += [item.id for item in batch]
-        ranks = np.stack([item.vectors[RANK] for item in batch])
-        parts.append(active.space.content_of(ranks))
-    if not parts:
-        raise nothing_served()
-    return ids, np.concatenate(parts)
 
 
 def _last_erased(catalog: Catalog) -> Watermarks:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from safetensors.numpy import load as load_tensors
 from safetensors.numpy import save as save_tensors
 
 from domain.errors import RejectedError
+from domain.modality_gates import ModalityGates
 from domain.vectors import BlockMap, Matrix
 from encoders.attributes import ATTRIBUTES
 from encoders.attributes.vocabulary import Vocabulary
@@ -22,17 +24,27 @@ from encoders.fusion.statistics import passthrough_block
 FORMAT = 1
 LAYOUT = "fusion.json"
 ARRAYS = "fusion.safetensors"
+GATES = "gates"
+
+
+@dataclass(frozen=True, slots=True)
+class Learned:
+    """What a fusion has beside its blocks."""
+
+    imputations: Sequence[Imputation]
+    vocabulary: Vocabulary | None
+    gates: ModalityGates | None
 
 
 def save(
     folder: Path,
     version: str,
     blocks: Sequence[BlockMap],
-    imputations: Sequence[Imputation],
     items: Mapping[str, int],
-    vocabulary: Vocabulary | None,
+    learned: Learned,
 ) -> None:
     """Write both files. A pass-through has no arrays."""
+    imputations, vocabulary = learned.imputations, learned.vocabulary
     folder.mkdir(parents=True, exist_ok=True)
     arrays: dict[str, Matrix] = {}
     for block in blocks:
@@ -46,6 +58,8 @@ def save(
     if vocabulary is not None:
         arrays["attributes.idf"] = vocabulary.idf
         arrays["attributes.directions"] = vocabulary.directions
+    if learned.gates is not None:
+        arrays[GATES] = learned.gates.weights
     layout = {
         "format": FORMAT,
         "version": version,
@@ -70,10 +84,8 @@ def save(
     (folder / LAYOUT).write_text(json.dumps(layout, indent=2), encoding="utf-8")
 
 
-def load(
-    folder: Path,
-) -> tuple[str, list[BlockMap], list[Imputation], dict[str, int], Vocabulary | None]:
-    """What `save` wrote: version, blocks, imputations, items per block, vocabulary.
+def load(folder: Path) -> tuple[str, list[BlockMap], dict[str, int], Learned]:
+    """What `save` wrote: version, blocks, items per block, and the rest.
 
     Raises:
         RejectedError: a file is missing or malformed, or an array has a wrong shape, a wrong type
@@ -88,7 +100,8 @@ def load(
         imputations = _imputations(layout["imputations"], arrays, blocks)
         # absent from what was saved before there were attributes
         vocabulary = _vocabulary(layout.get("attribute_tokens"), arrays, blocks)
-        return str(layout["version"]), blocks, imputations, items, vocabulary
+        gates = ModalityGates(arrays[GATES]) if GATES in arrays else None
+        return str(layout["version"]), blocks, items, Learned(imputations, vocabulary, gates)
     except RejectedError:
         raise
     except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from domain.errors import PermanentError, RejectedError
+from domain.modality_gates import ModalityGates
 from domain.vectors import BlockMap, Matrix, Vector
 from encoders.attributes import ATTRIBUTES, AttributeBlock
 from encoders.attributes.vocabulary import (
@@ -52,12 +53,14 @@ class Fusion:
     Immutable, safe to share between threads.
 
     Attributes:
-        version: "passthrough-HASH" while no block has statistics, else "fit-HASH".
+        version: "passthrough-HASH" while no block has statistics, else "fit-HASH", or "gated-HASH"
+            with gates.
         blocks: one map per block, in the order of the fused vector.
         imputations: the ridge maps that stand in for missing blocks.
         items: per block, how many vectors its statistics came from; 0 for a pass-through.
         dim: length of the fused vector.
         attributes: what gives the raw vectors of the block "attributes", None without that block.
+        gates: how much each block of an item counts, learned from interactions; None: as weighted.
     """
 
     def __init__(
@@ -66,8 +69,18 @@ class Fusion:
         imputations: Sequence[Imputation] = (),
         items: Mapping[str, int] | None = None,
         attribute_map: AttributeMap | None = None,
+        gates: ModalityGates | None = None,
     ) -> None:
-        """attribute_map: hashing to the block's raw length where None."""
+        """
+        Args:
+            attribute_map: hashing to the block's raw length where None.
+
+        Raises:
+            RejectedError: gates for other blocks.
+        """
+        if gates is not None:
+            gates.check(blocks)
+        self.gates = gates
         self.blocks = tuple(blocks)
         self.imputations = tuple(imputations)
         self.items = dict(items or {block.name: 0 for block in blocks})
@@ -171,6 +184,12 @@ class Fusion:
         vocabulary = learned[0] if learned and items[ATTRIBUTES] else None
         return cls(blocks, learn(together, fused_dims), items, vocabulary)
 
+    def gated(self, gates: ModalityGates | None) -> Fusion:
+        """The same statistics with other gates, or with none."""
+        if gates is self.gates:
+            return self
+        return Fusion(self.blocks, self.imputations, self.items, self._vocabulary(), gates)
+
     # ------------------------------------------------------------------ using it
 
     def fuse(self, vectors: Mapping[str, Vector]) -> Vector:
@@ -208,7 +227,7 @@ class Fusion:
                 if block.name in present
             }
             fused[positions] = self._fuse(raw)
-        return fused
+        return fused if self.gates is None else self.gates.apply(self.blocks, fused)
 
     def with_attributes(
         self, vectors: Sequence[Mapping[str, Vector]], attributes: Sequence[Attributes]
@@ -270,9 +289,8 @@ class Fusion:
 
     def save(self, folder: Path) -> None:
         """Write fusion.json and fusion.safetensors into `folder`, made if absent."""
-        files.save(
-            folder, self.version, self.blocks, self.imputations, self.items, self._vocabulary()
-        )
+        learned = files.Learned(self.imputations, self._vocabulary(), self.gates)
+        files.save(folder, self.version, self.blocks, self.items, learned)
 
     @classmethod
     def load(cls, folder: Path) -> Fusion:
@@ -281,8 +299,8 @@ class Fusion:
         Raises:
             RejectedError: files are missing, of wrong shape, not finite, or not what was saved.
         """
-        version, blocks, imputations, items, vocabulary = files.load(folder)
-        fusion = cls(blocks, imputations, items, vocabulary)
+        version, blocks, items, learned = files.load(folder)
+        fusion = cls(blocks, learned.imputations, items, learned.vocabulary, learned.gates)
         if fusion.version != version:
             raise RejectedError(
                 f"the fusion in {folder} says {version} but its content is {fusion.version}",
@@ -309,6 +327,9 @@ class Fusion:
         if self.attributes is not None:
             digest.update(self.attributes.mapping.digest())
         kind = "fit" if any(self.items.values()) else "passthrough"
+        if self.gates is not None:
+            kind = "gated"
+            digest.update(np.ascontiguousarray(self.gates.weights).tobytes())
         return f"{kind}-{digest.hexdigest()[:12]}"
 
 

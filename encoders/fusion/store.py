@@ -11,7 +11,7 @@ from domain.errors import NotFoundError, RejectedError
 from encoders.fusion.files import LAYOUT
 from encoders.fusion.fusion import Fusion
 
-_VERSION = re.compile(r"(fit|passthrough)-[0-9a-f]{12}")
+_VERSION = re.compile(r"(fit|gated|passthrough)-[0-9a-f]{12}")
 _KEPT_IN_MEMORY = 4
 
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
 from domain.errors import RejectedError
+from domain.modality_gates import ModalityGates
 from domain.vectors import Matrix
 from evaluation.methods.task import Task
 from ranking import prior
@@ -57,13 +58,19 @@ class FromRidge(ByA, ABC):
 
     The penalties are chosen inside the training pairs, as for `bilinear`; what else the option has
     is chosen on the harness's validation.
+
+    Attributes:
+        gates: that were learned of the items' modalities, by gated fusion alone.
     """
 
     name: str
+    gates: ModalityGates | None
 
     @abstractmethod
     def option(self) -> Option:
         """As its parameters have it."""
+
+    _plain: TrainingData
 
     def fit(self, task: Task) -> None:
         """Choose the ridge's penalties, then fit the option.
@@ -71,12 +78,14 @@ class FromRidge(ByA, ABC):
         Raises:
             ValueError: the run has no features.
         """
-        self._data, first = training_data(task, self.name)
-        self._setting, _ = choose(self._data, first, seed=task.seed)
-        self._sums = sums_of(self._data, self._setting.recipe, first)
+        self._plain, first = training_data(task, self.name)
+        self._setting, _ = choose(self._plain, first, seed=task.seed)
+        self._sums = sums_of(self._plain, self._setting.recipe, first)
         self.refit(task)
 
     def refit(self, task: Task) -> None:
         """Fit the option again, with the penalties that are there."""
         ridge = self._setting.ridge
-        [(_, self._a)] = fit_options([self.option()], self._data, self._sums, ridge, seed=task.seed)
+        [made] = fit_options([self.option()], self._plain, self._sums, ridge, seed=task.seed)
+        self._a, self.gates = made.a, made.gates
+        self._data = self._plain if made.gates is None else self._plain.gated(made.gates)

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
+from domain.modality_gates import ModalityGates
 from ranking.quality import ndcg
 from ranking.training.data import Double, TrainingData
 
@@ -25,18 +26,40 @@ class ColdSplit:
 
     Attributes:
         rest: the data without these items' interactions.
+        users: [n], their rows in it.
+        cold: [m], the items' columns.
         rows: [n, d_u], z of the users.
         candidates: [m, d], the items.
         relevant: [n, m], who took what.
     """
 
     rest: TrainingData
+    users: NDArray[np.int64] = field(repr=False)
+    cold: NDArray[np.int64] = field(repr=False)
     rows: Double = field(repr=False)
     candidates: Double = field(repr=False)
     relevant: NDArray[np.bool_] = field(repr=False)
 
-    def judge(self, a: Double) -> float:
-        """NDCG@20 of an A, [d_u, d]."""
+    @classmethod
+    def of(
+        cls,
+        rest: TrainingData,
+        users: NDArray[np.int64],
+        cold: NDArray[np.int64],
+        relevant: NDArray[np.bool_],
+    ) -> ColdSplit:
+        """With the rows and candidates that the data have."""
+        rows = rest.user_rows(users, rest.interactions[users])
+        return cls(rest, users, cold, rows, rest.items[cold].astype(np.float64), relevant)
+
+    def gated(self, gates: ModalityGates) -> ColdSplit:
+        """The same with all items behind gates, those of the users' histories, too."""
+        return self.of(self.rest.gated(gates), self.users, self.cold, self.relevant)
+
+    def judge(self, a: Double, gates: ModalityGates | None = None) -> float:
+        """NDCG@20 of an A, [d_u, d], and of gates that were learned with it."""
+        if gates is not None:
+            return self.gated(gates).judge(a)
         return self.ndcg(self.rows @ a @ self.candidates.T)
 
     def ndcg(self, scores: Double) -> float:
@@ -73,9 +96,4 @@ def cold_splits(
         if not len(asked):
             continue
         users = np.sort(rng.permutation(asked)[:JUDGES])
-        yield ColdSplit(
-            rest,
-            data.user_rows(users, rest.interactions[users]),
-            data.items[cold].astype(np.float64),
-            np.asarray(targets[users].todense()) > 0,
-        )
+        yield ColdSplit.of(rest, users, cold, np.asarray(targets[users].todense()) > 0)

@@ -208,8 +208,9 @@ def compete(
         sums = made(split)
         ridge.append(split.judge(sums.solve(setting.ridge, metric_of(data.blocks, setting.ridge))))
         tried = list(running.values())
-        for option, a in fit_options(tried, split.rest, sums, setting.ridge, seed=number):
-            attempts[name_of(option)] = attempts[name_of(option)].after(split.judge(a), ridge[-1])
+        for one in fit_options(tried, split.rest, sums, setting.ridge, seed=number):
+            name, found = name_of(one.option), split.judge(one.a, one.gates)
+            attempts[name] = attempts[name].after(found, ridge[-1])
     return Contest(ridge, list(attempts.values()))
 
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
 from domain.errors import RejectedError
+from domain.modality_gates import ModalityGates
 from domain.vectors import BlockMap, Matrix
 from ranking.layout import PARTS, part_dims, rank_dim
 from ranking.training.users import user_layout, user_rows
@@ -82,6 +83,10 @@ class TrainingData:
     def popularity(self) -> NDArray[np.int64]:
         """How many users took each item, [n_items]."""
         return np.bincount(self.interactions.indices, minlength=len(self.items))
+
+    def gated(self, gates: ModalityGates) -> TrainingData:
+        """The same with the items' vectors behind gates."""
+        return replace(self, items=gates.apply(self.blocks, self.items))
 
     def of_users(self, rows: NDArray[np.int64]) -> TrainingData:
         """Only these users, [n] rows."""

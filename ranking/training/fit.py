@@ -11,12 +11,14 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
 from domain.errors import RejectedError
+from domain.modality_gates import ModalityGates
 from domain.vectors import BlockMap, Matrix
 from ranking.training.choosing import Setting, choose
 from ranking.training.contest import Contest, compete
 from ranking.training.data import Double, TrainingData
-from ranking.training.options import fit_options, sums_of
-from ranking.training.solve import Ridge, Sums, metric_of, stacked
+from ranking.training.gated import GatedFusion
+from ranking.training.options import fit_options, summed_anew, sums_of
+from ranking.training.solve import Ridge, Sums, item_gram, metric_of, stacked
 from ranking.training.statistics import Statistics
 
 LEAST_INTERACTIONS = 50
@@ -36,6 +38,8 @@ class Fitted:
         gram: H.
         contest: of the options with the ridge; None where the setting was given.
         kept: share of the predictions' second moment that is left by concepts; 1 without.
+        gates: that the items' vectors have to be behind for A, in the sums, too; None where they
+            stay as they are.
     """
 
     matrices: dict[str, Matrix] = field(repr=False)
@@ -45,12 +49,33 @@ class Fitted:
     gram: Double = field(repr=False)
     contest: Contest | None = None
     kept: float = 1.0
+    gates: ModalityGates | None = None
 
     def queries(self, data: TrainingData, users: NDArray[np.int64], history: csr_matrix) -> Matrix:
-        """A^T u of some users, [n, d] float32; see `TrainingData.user_rows`."""
+        """A^T u of some users, [n, d] float32; see `TrainingData.user_rows`.
+
+        Args:
+            data: behind the gates, where there are some.
+        """
         width = data.items.shape[1]
         a = stacked(self.statistics.layout, self.matrices, width)
         return (data.user_rows(users, history) @ a).astype(np.float32)
+
+    def given_gates(self) -> Setting:
+        """The setting for data that are behind the gates already."""
+        option = self.setting.option
+        if isinstance(option, GatedFusion):
+            option = option.given_gates()
+        return replace(self.setting, option=option)
+
+    def summed(self, data: TrainingData) -> Fitted:
+        """The same A with the sums of data that are behind the gates already."""
+        recipe = self.statistics.recipe
+        return replace(
+            self,
+            statistics=Statistics.of(data, recipe),
+            gram=item_gram(data.items, recipe.weights(data.popularity())),
+        )
 
     def report(self) -> dict[str, Any]:
         """For JSON."""
@@ -102,13 +127,16 @@ def fit_projection(
         setting = replace(setting, option=contest.winner)
     setting = replace(setting, recipe=replace(setting.recipe, k0=data.k0))
     sums = sums_of(data, setting.recipe, prior)
+    gates = None
     if setting.option is None:
         a = sums.solve(setting.ridge, metric_of(data.blocks, setting.ridge))
     else:
-        [(_, a)] = fit_options([setting.option], data, sums, setting.ridge, seed=seed)
-    return Fitted(
-        _by_part(sums, a, prior), setting, scores, sums.statistics, sums.gram, contest, sums.kept
-    )
+        [made] = fit_options([setting.option], data, sums, setting.ridge, seed=seed)
+        a, gates = made.a, made.gates
+        if gates is not None:
+            sums = summed_anew(data.gated(gates), sums)
+    matrices = _by_part(sums, a, prior)
+    return Fitted(matrices, setting, scores, sums.statistics, sums.gram, contest, sums.kept, gates)
 
 
 def solve(

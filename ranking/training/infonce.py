@@ -73,7 +73,7 @@ def fit_infonce(data: TrainingData, start: Double, recipe: InfoNce, *, seed: int
         start: A0, [d_u, d].
     """
     rng = np.random.default_rng(seed)
-    people = _people(data, rng)
+    people = learners(data, rng)
     known = start.astype(np.float32)
     descent = _Descent(known.shape, np.log(1.0 / recipe.temperature), recipe)
     for batch in _batches(people, recipe.epochs, rng):
@@ -180,7 +180,7 @@ class _Descent:
 # ---------------------------------------------------------------------- who is asked for what
 
 
-def _people(data: TrainingData, rng: np.random.Generator) -> TrainingData:
+def learners(data: TrainingData, rng: np.random.Generator) -> TrainingData:
     """Users with two items at least: one alone leaves nothing to find it by."""
     able = np.flatnonzero(np.diff(data.interactions.indptr) > 1)
     return data.of_users(np.sort(rng.permutation(able)[:MOST_USERS]))

@@ -1,4 +1,5 @@
-"""Learned options beside the ridge: each gives an A of the same shape from the same features.
+"""Learned options beside the ridge: each gives an A of the same shape from the same features, and
+gated fusion the gates of the items' modalities besides.
 
 Of an option there are several recipes, and they are chosen as the penalties are, on the same items
 held out. Whether the best of them takes the ridge's place is another question, asked on other
@@ -8,36 +9,56 @@ items (`ranking.training.contest`).
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from itertools import groupby
 from typing import TypeAlias
 
 import numpy as np
 
+from domain.modality_gates import ModalityGates
 from domain.vectors import Matrix
 from ranking.training.cold import ColdSplit
 from ranking.training.data import Double, TrainingData
 from ranking.training.distillation import Distillation, distilled, taught
 from ranking.training.factors import EASE_ITEMS
+from ranking.training.gated import GatedFusion, fit_gates
 from ranking.training.infonce import InfoNce, fit_infonce, mixed
 from ranking.training.solve import Ridge, Sums, item_gram, metric_of, stacked
 from ranking.training.statistics import Recipe, Statistics
 
-Option: TypeAlias = InfoNce | Distillation
+Option: TypeAlias = InfoNce | Distillation | GatedFusion
 
-INFONCE, DISTILLATION = "infonce", "ease-distillation"
+INFONCE, DISTILLATION, GATED = "infonce", "ease-distillation", "gated-fusion"
 
 RECIPES: Mapping[str, Sequence[Option]] = {
     INFONCE: tuple(InfoNce(decay, mix=mix) for decay in (1e-4, 1e-2) for mix in (1.0, 0.5)),
     DISTILLATION: tuple(
         Distillation(strength, mix) for strength in (100.0, 1000.0) for mix in (0.25, 0.5, 1.0)
     ),
+    GATED: tuple(GatedFusion(mix=mix) for mix in (1.0, 0.5)),
 }
 """What each option is chosen from. Those that share a teacher or a descent stand together."""
 
 
+@dataclass(frozen=True)
+class Made:
+    """An option that was fitted.
+
+    Attributes:
+        option: by this recipe.
+        a: stacked by the parts of z, [d_u, d].
+        gates: that the items' vectors have to be behind for it; None where they stay as they are.
+    """
+
+    option: Option
+    a: Double = field(repr=False)
+    gates: ModalityGates | None = None
+
+
 def name_of(option: Option) -> str:
     """As it is called in settings and reports."""
+    if isinstance(option, GatedFusion):
+        return GATED
     return INFONCE if isinstance(option, InfoNce) else DISTILLATION
 
 
@@ -46,6 +67,8 @@ def impossible(name: str, data: TrainingData) -> str:
     taken = len(np.unique(data.interactions.indices))
     if name == DISTILLATION and taken > EASE_ITEMS:
         return f"EASE inverts a matrix of {taken:,} items, the limit is {EASE_ITEMS:,}"
+    if name == GATED and len(data.blocks) < 2:
+        return "items have one modality alone"
     return ""
 
 
@@ -60,10 +83,17 @@ def sums_of(data: TrainingData, recipe: Recipe, prior: Mapping[str, Matrix]) -> 
     return Sums(statistics, gram, stacked(statistics.layout, prior, data.items.shape[1]))
 
 
+def summed_anew(data: TrainingData, sums: Sums) -> Sums:
+    """Of the same pairs by the same recipe, with the items that the data have."""
+    statistics = Statistics.of(data, sums.statistics.recipe)
+    gram = item_gram(data.items, statistics.recipe.weights(data.popularity()))
+    return Sums(statistics, gram, sums.prior)
+
+
 def fit_options(
     options: Sequence[Option], data: TrainingData, sums: Sums, ridge: Ridge, *, seed: int = 0
-) -> Iterator[tuple[Option, Double]]:
-    """(recipe, its A stacked by the parts of z, [d_u, d]), one after the other.
+) -> Iterator[Made]:
+    """Fit them, one after the other.
 
     Args:
         sums: `sums_of` the data.
@@ -73,22 +103,31 @@ def fit_options(
         if isinstance(shared, InfoNce):
             descended = fit_infonce(data, sums.prior, shared, seed=seed)
             for option in group:
-                assert isinstance(option, InfoNce)
-                if option.mix == 1.0:
-                    yield option, descended
-                else:
-                    closed = sums.solve(ridge, metric_of(data.blocks, ridge))
-                    yield option, mixed(closed, descended, option.mix, sums)
+                yield Made(option, _mixed(descended, option, data, sums, ridge))
+        elif isinstance(shared, GatedFusion):
+            gates, descended = fit_gates(data, sums.prior, shared, seed=seed)
+            behind = data.gated(gates)
+            theirs = summed_anew(behind, sums)
+            for option in group:
+                yield Made(option, _mixed(descended, option, behind, theirs, ridge), gates)
         else:
             teacher = taught(data, sums.statistics, shared)
             for option in group:
-                assert isinstance(option, Distillation)
-                yield option, distilled(sums, teacher, option.mix, ridge, data)
+                yield Made(option, distilled(sums, teacher, option.mix, ridge, data))
 
 
-def _shared(option: Option) -> InfoNce | float:
+def _mixed(
+    descended: Double, option: Option, data: TrainingData, sums: Sums, ridge: Ridge
+) -> Double:
+    if option.mix == 1.0:
+        return descended
+    closed = sums.solve(ridge, metric_of(data.blocks, ridge))
+    return mixed(closed, descended, option.mix, sums)
+
+
+def _shared(option: Option) -> InfoNce | GatedFusion | float:
     """What options that differ in their mix alone have in common: a descent, or a teacher."""
-    return replace(option, mix=1.0) if isinstance(option, InfoNce) else option.strength
+    return option.strength if isinstance(option, Distillation) else replace(option, mix=1.0)
 
 
 def choose_recipe(
@@ -106,8 +145,8 @@ def choose_recipe(
     """
     scores: dict[Option, list[float]] = {option: [] for option in RECIPES[name]}
     for split in splits:
-        for option, a in fit_options(RECIPES[name], split.rest, made(split), ridge, seed=seed):
-            scores[option].append(split.judge(a))
+        for one in fit_options(RECIPES[name], split.rest, made(split), ridge, seed=seed):
+            scores[one.option].append(split.judge(one.a, one.gates))
     means = {option: float(np.mean(values)) for option, values in scores.items()}
     return max(means, key=means.__getitem__), {
         described(option): mean for option, mean in means.items()
@@ -116,6 +155,6 @@ def choose_recipe(
 
 def described(option: Option) -> str:
     """The parts of a recipe that are chosen."""
-    if isinstance(option, InfoNce):
-        return f"decay={option.decay:g} mix={option.mix:g}"
-    return f"strength={option.strength:g} mix={option.mix:g}"
+    if isinstance(option, Distillation):
+        return f"strength={option.strength:g} mix={option.mix:g}"
+    return f"decay={option.decay:g} mix={option.mix:g}"

@@ -11,6 +11,7 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from domain.errors import NotFoundError, RejectedError
+from domain.modality_gates import ModalityGates
 from domain.vectors import Vector
 from encoders.fusion import Fusion, FusionStore
 from tests.fixtures.killed import at_every_step
@@ -39,7 +40,16 @@ def fit(seed: int = 0) -> Fusion:
     )
 
 
-@pytest.mark.parametrize("fusion", [fit(), Fusion.passthrough(DIMS, {})], ids=["fit", "pass"])
+def gated(seed: int = 0) -> Fusion:
+    fusion = fit(seed)
+    shape = (fusion.dim + len(fusion.blocks), len(fusion.blocks))
+    weights = np.random.default_rng(seed).normal(size=shape).astype(np.float32)
+    return fusion.gated(ModalityGates(weights))
+
+
+@pytest.mark.parametrize(
+    "fusion", [fit(), Fusion.passthrough(DIMS, {}), gated()], ids=["fit", "pass", "gated"]
+)
 def test_a_loaded_fusion_is_the_saved_one(tmp_path: Path, fusion: Fusion) -> None:
     fusion.save(tmp_path / "f")
     loaded = Fusion.load(tmp_path / "f")
@@ -53,10 +63,30 @@ def test_a_loaded_fusion_is_the_saved_one(tmp_path: Path, fusion: Fusion) -> Non
             np.testing.assert_array_equal(mine.query_means[tower], theirs.query_means[tower])
 
 
-@pytest.mark.parametrize("name", ["mean.text", "projection.image", "imputation.0"])
+def test_gates_come_last_and_are_part_of_the_version(tmp_path: Path) -> None:
+    plain, fusion = fit(), gated()
+    assert fusion.gates is not None
+    items: list[dict[str, Vector]] = [*sample_items(5), {"text": sample_items(1)[0]["text"]}]
+    wanted = fusion.gates.apply(plain.blocks, plain.fuse_many(items))
+    np.testing.assert_array_equal(fusion.fuse_many(items), wanted)
+    assert np.abs(wanted - plain.fuse_many(items)).max() > 0.01
+    assert fusion.version.startswith("gated-")
+    assert fusion.gated(None).version == plain.version
+    assert fusion.gated(fusion.gates) is fusion
+    other = ModalityGates(2 * fusion.gates.weights)
+    assert fusion.gated(other).version != fusion.version
+    store = FusionStore(tmp_path)
+    store.add(fusion)
+    store.add(plain)
+    assert set(store.versions()) == {plain.version, fusion.version}
+    assert store.get(fusion.version).gates is not None
+    assert store.get(plain.version).gates is None
+
+
+@pytest.mark.parametrize("name", ["mean.text", "projection.image", "imputation.0", "gates"])
 @pytest.mark.parametrize("damage", ["nan", "shape", "type", "absent", "value"])
 def test_a_damaged_array_is_refused(tmp_path: Path, name: str, damage: str) -> None:
-    fit().save(tmp_path)
+    gated().save(tmp_path)
     arrays = load_file(tmp_path / "fusion.safetensors")
     if damage == "nan":
         arrays[name].flat[0] = np.nan

@@ -24,6 +24,7 @@ from ranking.training.options import (
     DISTILLATION,
     INFONCE,
     RECIPES,
+    Made,
     fit_options,
     impossible,
     name_of,
@@ -121,8 +122,8 @@ def test_the_teachers_sums_are_those_of_eases_predictions(data: TrainingData) ->
 
 def test_a_teacher_that_counts_for_nothing_leaves_the_ridge(data: TrainingData) -> None:
     sums, ridge = sums_of(data, Recipe(), PRIOR), Ridge()
-    [(_, a)] = fit_options([Distillation(mix=0.0)], data, sums, ridge)
-    np.testing.assert_allclose(a, sums.solve(ridge, metric_of(data.blocks, ridge)), atol=1e-9)
+    [one] = fit_options([Distillation(mix=0.0)], data, sums, ridge)
+    np.testing.assert_allclose(one.a, sums.solve(ridge, metric_of(data.blocks, ridge)), atol=1e-9)
 
 
 def test_a_mix_weighs_what_ridge_and_descent_predict_as_equals(
@@ -137,7 +138,7 @@ def test_a_mix_weighs_what_ridge_and_descent_predict_as_equals(
 
     monkeypatch.setattr("ranking.training.options.fit_infonce", counted)
     recipes = [InfoNce(1e-2, epochs=2, mix=mix) for mix in (1.0, 0.5, 1e-9)]
-    descended, half, nearly_none = (a for _, a in fit_options(recipes, data, sums, ridge))
+    descended, half, nearly_none = (one.a for one in fit_options(recipes, data, sums, ridge))
     assert descents == [replace(recipes[0], mix=1.0)]
     closed = sums.solve(ridge, metric_of(data.blocks, ridge))
     np.testing.assert_allclose(nearly_none, closed, atol=1e-6)
@@ -253,13 +254,13 @@ def test_a_teacher_wins_where_interactions_are_few_and_content_is_mostly_noise(s
     won = {one.name: one for one in fitted.contest.attempts}[DISTILLATION]
     assert won.gain > 0.03
     assert min(won.gains) > 0.0
-    [(_, a)] = fit_options(
+    [one] = fit_options(
         [fitted.setting.option],
         noisy,
         sums_of(noisy, fitted.setting.recipe, prior),
         fitted.setting.ridge,
     )
-    np.testing.assert_allclose(fitted.matrices["history"], a[:-1], atol=1e-6)
+    np.testing.assert_allclose(fitted.matrices["history"], one.a[:-1], atol=1e-6)
 
 
 @pytest.mark.parametrize("seed", [0, 1])
@@ -283,9 +284,9 @@ def test_what_loses_the_first_two_splits_is_not_asked_on_the_others(
     def fitted(options, *_, **__):  # type: ignore[no-untyped-def]
         for option in options:
             asked.append(name_of(option))
-            yield option, name_of(option)
+            yield Made(option, name_of(option))
 
-    def judge(split: ColdSplit, a: object) -> float:
+    def judge(split: ColdSplit, a: object, gates: object = None) -> float:
         return next(judged[a if isinstance(a, str) else "ridge"])
 
     monkeypatch.setattr(
