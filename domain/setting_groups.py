@@ -244,7 +244,8 @@ class RankingSettings(Group):
     learned_options: list[Literal["infonce", "ease-distillation", "gated-fusion"]] = Field(
         ["infonce", "ease-distillation"],
         description="JSON list of what a whole training sets beside the closed-form A; one serves"
-        " only where it beats it. [] sets nothing beside it, and is several times faster.",
+        " only where it beats it. [] sets nothing beside it, and is several times faster; with"
+        " gated-fusion, a win moves every point to another collection.",
     )
     concepts: int = Field(
         0,
