@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -10,10 +12,13 @@ from scipy.sparse import csr_matrix
 
 from domain.setting_groups import RankingSettings
 from domain.vectors import Matrix
+from evaluation.graph import item_graph
 from evaluation.methods.learned import training_data
 from evaluation.methods.task import Task
 from ranking import Hybrid, Moments, named, projection, rank_space
-from ranking.training import fit_collaborative, fit_projection
+from ranking.graph import GraphTerm
+from ranking.graph.weigh import weigh
+from ranking.training import Setting, fit_collaborative, fit_projection
 from ranking.user import UserVector
 
 
@@ -28,6 +33,10 @@ class GatedHybrid:
     """
 
     name = "hybrid"
+    with_graph = False
+
+    def __init__(self) -> None:
+        self.detail: dict[str, Any] = {}
 
     def fit(self, task: Task) -> None:
         """A, the factors and the gate.
@@ -38,7 +47,9 @@ class GatedHybrid:
         self._data, first = training_data(task, "the hybrid")
         assert task.fusion is not None
         fitted = fit_projection(self._data, first, seed=task.seed)
-        space = rank_space(task.blocks, RankingSettings().factors, 0)
+        term, places = self._weighed(task, first, fitted.setting)
+        dim = 0 if places is None else places.shape[1]
+        space = rank_space(task.blocks, RankingSettings().factors, dim)
         ids = [item.id for item in task.dataset.items]
         learned = fit_collaborative(ids, self._data, first, fitted.setting, space, seed=task.seed)
         self.hybrid = named(
@@ -49,14 +60,26 @@ class GatedHybrid:
                 gate=learned.gate,
                 moments=Moments.of(task.items),
                 collaborative=learned.collaborative,
+                graph=term,
                 items=learned.items,
             )
         )
         self.hybrid.check(task.fusion, space)
         self._layout = fitted.statistics.layout
         self._ids = ids
-        self._ranks, _ = self.hybrid.rank_vectors(ids, task.items)
-        self.detail: dict[str, Any] = {"learned": learned.report, "projection": fitted.report()}
+        self._ranks, _ = self.hybrid.rank_vectors(ids, task.items, places=places)
+        self.detail |= {"learned": learned.report, "projection": fitted.report()}
+
+    def _weighed(
+        self, task: Task, first: Mapping[str, Matrix], setting: Setting
+    ) -> tuple[GraphTerm | None, Matrix | None]:
+        """The graph's term, and where items lie in the graph, [n_items, g]; None without one."""
+        graph = item_graph(task.dataset) if self.with_graph else None
+        if task.graph is None or graph is None:
+            return None, None
+        term, report = weigh(self._data, first, setting, task.graph, graph.degrees, seed=task.seed)
+        self.detail["graph"] = {"beta": report.beta, **asdict(report)}
+        return term, task.graph
 
     def scores(self, users: NDArray[np.int64], history: csr_matrix) -> NDArray[np.float32]:
         """[n, n_items]."""
@@ -73,10 +96,19 @@ class GatedHybrid:
                 if row[start:stop].any()
             }
             taken = history.indices[history.indptr[at] : history.indptr[at + 1]]
+            weights = history.data[history.indptr[at] : history.indptr[at + 1]]
             folded = self.hybrid.fold_in(
-                [self._ids[item] for item in taken],
-                self._ranks[taken],
-                history.data[history.indptr[at] : history.indptr[at + 1]],
+                [self._ids[item] for item in taken], self._ranks[taken], weights
             )
-            found[at] = self.hybrid.query(UserVector(parts), collaborative=folded).vector
+            graph = self.hybrid.graph_profile(self._ranks[taken], weights)
+            query = self.hybrid.query(UserVector(parts), collaborative=folded, graph=graph)
+            found[at] = query.vector
         return found
+
+
+class GraphHybrid(GatedHybrid):
+    """The hybrid with the knowledge graph's term in the same query, weighed as in a training: it is
+    silent unless it beats its permuted control inside the training pairs."""
+
+    name = "hybrid-graph"
+    with_graph = True

@@ -183,6 +183,13 @@ ENTRIES: Mapping[str, Entry] = {
             graph=True,
             needs_graph=True,
         ),
+        Entry(
+            "hybrid-graph",
+            f"{_METHODS}.hybrid:GraphHybrid",
+            "the hybrid and the knowledge graph in one query, where it beats its permuted control",
+            graph=True,
+            needs_graph=True,
+        ),
     )
 }
 

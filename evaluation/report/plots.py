@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from evaluation.significance import Interval
 
 OURS, OTHERS, CONTROL = "#1b6ca8", "#9aa5b1", "#d5b98a"
-OUR_METHODS = ("bilinear", "hybrid", "bilinear-graph")
+OUR_METHODS = ("bilinear", "hybrid", "bilinear-graph", "hybrid-graph")
 DPI = 144
 
 

@@ -21,8 +21,9 @@ from evaluation.methods.infonce import InfoNce
 from evaluation.methods.vbpr import Vbpr, _with_fast_negatives
 from evaluation.splits import Split, item_cold_start, user_cold_start
 from evaluation.tuning import METRIC, judge
+from ranking.graph import GraphTerm, user_graph_vectors
 
-PEERS = [name for name in ENTRIES if not name.startswith("bilinear")]
+PEERS = [name for name in ENTRIES if not (name.startswith("bilinear") or name == "hybrid-graph")]
 QUICK = {
     "infonce": {"epochs": 4, "learning_rate": 0.01},
     "cornac-vbpr": {"n_epochs": 8, "batch_size": 128, "learning_rate": 0.02},
@@ -239,6 +240,28 @@ def test_infonce_learns(cold: Task) -> None:
         method.fit(cold)
         values.append(judge(method, [asked], cold)[0].mean(METRIC))
     assert values[1] > values[0]
+
+
+def test_the_graph_joins_the_hybrid_in_one_inner_product(cold: Task) -> None:
+    ids = [item.id for item in cold.dataset.items]
+    triples = [(one, "is", f"kind{at % 4}") for at, one in enumerate(ids)]
+    dataset = replace(cold.dataset, graph=triples, entity_of_item={one: one for one in ids})
+    rng = np.random.default_rng(0)
+    pi = rng.standard_normal((len(ids), 4)).astype(np.float32)
+    both = _fitted("hybrid-graph", replace(cold, dataset=dataset, graph=pi))
+    plain = _fitted("hybrid", replace(cold, dataset=dataset, graph=pi))
+    assert both.detail["graph"]["beta"] == 0.0  # places drawn by lot tell nothing
+    users = np.arange(8)
+    history = cold.train[users]
+    without = plain.scores(users, history)
+    np.testing.assert_allclose(both.scores(users, history), without, atol=1e-4)
+    bias = rng.standard_normal(4).astype(np.float32)
+    covariance = np.cov(pi.T, bias=True).astype(np.float32)
+    term = GraphTerm(0.4, np.eye(4, dtype=np.float32), bias, covariance)
+    both.hybrid = replace(both.hybrid, graph=term)
+    added = term.queries(user_graph_vectors(history, pi)) @ pi.T
+    np.testing.assert_allclose(both.scores(users, history), without + added, atol=1e-4)
+    assert np.abs(added).max() > 0.1
 
 
 @pytest.mark.parametrize("name", ["bilinear", "hybrid"])
