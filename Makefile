@@ -15,7 +15,7 @@ demo: $(VENV)/.run ## the same, and end
 	$(BIN)/firstlight demo
 
 test: $(VENV)/.dev ## all tests, against real services started by the tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 
 lint: $(VENV)/.dev ## formatting, rules, types, and the direction of imports
 	$(BIN)/ruff format --check .
