@@ -16,7 +16,7 @@ from ranking.space import RankSpace
 from ranking.training.choosing import SELECTION_INTERACTIONS, Setting
 from ranking.training.data import TrainingData
 from ranking.training.factors import fit_factors
-from ranking.training.gate import tune_gate
+from ranking.training.gate import trusted_at, tune_gate
 from ranking.training.newcomers import choose_newcomers, with_newcomers
 from ranking.training.trial import run_trial
 
@@ -68,7 +68,8 @@ def fit_collaborative(
         run_trial(part, prior, setting, found.recipe, recipe, space.factors, seed=seed + number)
         for number in range(TRIALS)
     ]
-    tuned = tune_gate([one for one in trials if one is not None])
+    k = trusted_at(data.popularity())
+    tuned = tune_gate([one for one in trials if one is not None], k)
     factors = with_newcomers(found, data, recipe)
     warm = factors.warm
     chosen = [ids[at] for at in warm]

@@ -1,6 +1,6 @@
 """The gate between content and collaborative part, chosen on what is hidden from trial trainings.
 
-k, a and kappa (`ranking.hybrid.Gate`) are those that find what is hidden
+a and kappa (`ranking.hybrid.Gate`) are those that find what is hidden
 (`ranking.training.trial`) best, by NDCG@20 in shares of what the better of content and factors
 finds alone. Three kinds of question count the same, so that neither the many warm items nor the
 few young ones are paid for by the others: warm and new items (N = 0) in one ranking; the young
@@ -8,6 +8,11 @@ ones of each N >= 1 among themselves; and users left out as if they were new, wi
 items known of them. Shares are multiplied (geometric mean), so that what is lost of one kind and
 won of another compare in per cent, though one kind has much more to win than its parents have. Then
 l, which concerns users of a handful of items alone, is the one that serves the last kind best.
+
+k is set by the catalogue (`trusted_at`) and not chosen. In a trial an item of few users is one that
+few wanted, for whatever became of it is known; in service it may be one that has just arrived, and
+interactions do not tell the two apart. Asked, a trial trusts an item's first user as much as all
+others.
 
 Which items are drawn as new ones decides much of how high new items should rank: a few popular ones
 carry most of what is asked for. So several trials are made, and the mean over them is what counts.
@@ -20,6 +25,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from domain.vectors import Matrix
 from ranking.hybrid import Gate
@@ -31,8 +37,10 @@ PARENTS: Mapping[str, Callable[[Scores], Matrix]] = {
     "cf": lambda scores: scores.cf,
 }
 
-START = Gate(10.0, 0.3, 0.5, 1.0)
-SHARPNESS = (1.0, 2.0, 3.0, 5.0, 10.0, 20.0, 50.0)
+START = Gate(20.0, 0.2, 0.6, 1.0)
+FEW, MOST_FEW = 0.1, 20.0
+"""k in shares of the mean number of users of an item that somebody took, and at most."""
+
 WARM = (0.05, 0.1, 0.2, 0.3, 0.45, 0.7, 1.0)
 KAPPA = (0.15, 0.25, 0.35, 0.5, 0.7, 1.0, 1.4, 2.0)
 NEWCOMER = (0.0, 0.5, 1.0, 1.5, 2.0, 3.0)
@@ -68,8 +76,18 @@ def _by_number(found: Mapping[int, Mapping[str, float]]) -> dict[str, dict[str, 
     return {str(number): dict(one) for number, one in found.items()}
 
 
-def tune_gate(trials: Sequence[Trial]) -> Tuned:
-    """The gate; the untuned one where there was too little for a trial."""
+def trusted_at(counts: NDArray[np.integer]) -> float:
+    """k: at how many users an item's interactions count for half.
+
+    Args:
+        counts: [n_items] how many users took each item.
+    """
+    taken = counts[counts > 0]
+    return float(np.clip(FEW * taken.mean(), 1.0, MOST_FEW)) if len(taken) else MOST_FEW
+
+
+def tune_gate(trials: Sequence[Trial], k: float) -> Tuned:
+    """The gate with this k; the untuned one where there was too little for a trial."""
     if not trials:
         return Tuned(Gate())
     parents = {name: [_asked(one, scored) for one in trials] for name, scored in PARENTS.items()}
@@ -88,7 +106,7 @@ def tune_gate(trials: Sequence[Trial]) -> Tuned:
     def for_newcomers(gate: Gate) -> float:
         return _mean_log(value for one in found(gate) for value in one.newcomers.values())
 
-    best = _climbed(START, judged)
+    best = _climbed(replace(START, k=k), judged)
     if any(trial.newcomers for trial in trials):
         best = max(_newcomers(best), key=for_newcomers)
     told = {**parents, "hybrid": found(best)}
@@ -167,7 +185,7 @@ def _climbed(start: Gate, judged: Callable[[Gate], float]) -> Gate:
     best = start
     while True:
         before = best
-        for axis in (_levels, _warms, _kappas, _sharpnesses):
+        for axis in (_levels, _warms, _kappas):
             best = max((best, *axis(best)), key=judged)
         if best == before:
             return best
@@ -184,10 +202,6 @@ def _warms(gate: Gate) -> Iterable[Gate]:
 
 def _kappas(gate: Gate) -> Iterable[Gate]:
     return (replace(gate, kappa=one) for one in KAPPA)
-
-
-def _sharpnesses(gate: Gate) -> Iterable[Gate]:
-    return (replace(gate, k=one) for one in SHARPNESS)
 
 
 def _newcomers(gate: Gate) -> Iterable[Gate]:

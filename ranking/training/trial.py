@@ -253,13 +253,15 @@ def _left_out(
 def _made_young(data: TrainingData, rng: np.random.Generator) -> NDArray[np.int64]:
     """[n_items] how many pairs an item keeps; -1 where it keeps all."""
     counts = data.popularity()
-    usable = np.flatnonzero((counts > max(REVEALED)) & np.any(data.items != 0, axis=1))
-    chosen = rng.permutation(usable)[: int(YOUNG * len(usable))]
+    known = np.any(data.items != 0, axis=1)
     revealed = np.full(len(counts), -1, dtype=np.int64)
-    new = len(chosen) // 2
-    revealed[chosen[:new]] = 0
+    # whatever anybody took may have been new once, the seldom taken as well as the wanted
+    taken = rng.permutation(np.flatnonzero((counts > 0) & known))
+    revealed[taken[: int(YOUNG / 2 * len(taken))]] = 0
+    usable = rng.permutation(np.flatnonzero((counts > max(REVEALED)) & known & (revealed < 0)))
+    chosen = usable[: int(YOUNG / 2 * len(usable))]
     warmed: Sequence[int] = REVEALED[1:]
-    revealed[chosen[new:]] = np.asarray(warmed)[np.arange(len(chosen) - new) % len(warmed)]
+    revealed[chosen] = np.asarray(warmed)[np.arange(len(chosen)) % len(warmed)]
     return revealed
 
 

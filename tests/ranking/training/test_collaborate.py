@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -15,15 +16,15 @@ from ranking.quality import recall
 from ranking.space import rank_space
 from ranking.training import TrainingData, fit_collaborative, fit_projection
 from ranking.training.factors import FactorRecipe, Factors, fit_factors
-from ranking.training.gate import tune_gate
+from ranking.training.gate import trusted_at, tune_gate
 from ranking.training.newcomers import (
     NewcomerRecipe,
     choose_newcomers,
     people_of,
     with_newcomers,
 )
-from ranking.training.pairs import shown
-from ranking.training.trial import run_trial
+from ranking.training.pairs import only, shown, turns
+from ranking.training.trial import _made_young, run_trial
 from ranking.user import UserVector
 
 USERS, ITEMS, DIM, F = 400, 240, 6, 12
@@ -133,13 +134,14 @@ def test_the_gate_is_no_worse_than_either_parent_and_new_items_keep_their_conten
 ) -> None:
     setting = fit_projection(data, {}).setting
     recipe = FactorRecipe("ease", 30.0)
-    trial = run_trial(data, {}, setting, recipe, NewcomerRecipe(), F)
-    assert trial is not None
-    tuned = tune_gate([trial])
+    tried = [run_trial(data, {}, setting, recipe, NewcomerRecipe(), F, seed=n) for n in range(4)]
+    trials = [one for one in tried if one is not None]
+    assert len(trials) == 4
+    tuned = tune_gate(trials, trusted_at(data.popularity()))
     assert tuned.gate != Gate()
     assert tuned.overall["hybrid"] >= max(tuned.overall["content"], tuned.overall["cf"])
     assert tuned.young[0]["hybrid"] == tuned.young[0]["content"]
-    # a handful of items has each N: the mean over N says more than any one
+    # a handful of items has each N: the mean over N and trials says more than any one
     warmed = [found for number, found in tuned.young.items() if number]
     mean = {name: np.mean([one[name] for one in warmed]) for name in ("content", "cf", "hybrid")}
     assert mean["hybrid"] >= max(mean["content"], mean["cf"]) - 0.02
@@ -157,7 +159,8 @@ def test_a_gate_is_chosen_by_the_mean_over_trials_that_draw_other_items(
     trials = [run_trial(data, {}, setting, recipe, NewcomerRecipe(), F, seed=n) for n in (0, 1)]
     first, second = (one for one in trials if one is not None)
     assert not np.array_equal(first.scores.counts, second.scores.counts)
-    both = tune_gate([first, second])
+    both = tune_gate([first, second], 3.0)
+    assert both.gate.k == 3.0
     found = [one.overall.ndcg(one.scores.hybrid(both.gate)) for one in (first, second)]
     assert both.overall["hybrid"] == pytest.approx(np.mean(found))
     seeds: list[int] = []
@@ -172,11 +175,30 @@ def test_a_gate_is_chosen_by_the_mean_over_trials_that_draw_other_items(
     assert learned.gate == Gate()
 
 
+def test_interactions_count_for_half_at_a_tenth_of_what_is_usual_and_within_bounds() -> None:
+    assert trusted_at(np.array([0, 40, 60, 0])) == 5.0  # whatever nobody took says nothing
+    assert trusted_at(np.array([1, 2])) == 1.0
+    assert trusted_at(np.array([10_000, 5])) == 20.0
+    assert trusted_at(np.zeros(3, dtype=np.int64)) == 20.0
+
+
+def test_a_trial_makes_new_what_few_wanted_as_well(data: TrainingData) -> None:
+    kept = np.ones(data.interactions.nnz, dtype=bool)
+    place = turns(data.interactions.indices, np.random.default_rng(1).random(kept.size), ITEMS)
+    kept[(data.interactions.indices < ITEMS // 2) & (place >= 2)] = False
+    seldom = replace(data, interactions=only(data.interactions, kept))
+    revealed = _made_young(seldom, np.random.default_rng(0))
+    new, warmed = np.flatnonzero(revealed == 0), revealed > 0
+    assert 0.2 < (new < ITEMS // 2).mean() < 0.8
+    assert (seldom.popularity()[warmed] > 10).all()
+    assert set(revealed[warmed]) == {1, 2, 3, 5, 10}
+
+
 def test_with_too_little_to_try_on_the_gate_stays_as_it_is(data: TrainingData) -> None:
     few = data.without_items(np.arange(ITEMS) >= 6)
     setting = fit_projection(data, {}).setting
     assert run_trial(few, {}, setting, FactorRecipe(), None, F) is None
-    tuned = tune_gate([])
+    tuned = tune_gate([], 3.0)
     assert tuned.gate == Gate()
     assert not tuned.overall
 
