@@ -33,7 +33,8 @@ from ranking.training.pairs import hold_out, only, shown, turns
 
 REVEALED = (0, 1, 2, 3, 5, 10)
 YOUNG = 0.2
-"""Of the items with more pairs than are ever revealed; half of them keep none at all."""
+"""Of the items: half of it, of all that anybody took, keep no pair at all; the other half, of those
+with more pairs than are ever revealed, keep a few."""
 
 LEAST_YOUNG = 5
 """A question with fewer candidates says nothing."""
