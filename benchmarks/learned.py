@@ -39,7 +39,9 @@ def main() -> None:
     fusion, items, _ = fuse(data, features, names, warm, settings())
     learned = TrainingData(fusion.blocks, items, taken, features.profiles)
     started = time.process_time()
-    fitted = fit_projection(learned, prior(fusion).matrices, options=asked.options.split(","))
+    fitted = fit_projection(
+        learned, prior(fusion).matrices, options=list(filter(None, asked.options.split(",")))
+    )
     assert fitted.contest is not None
     report = fitted.contest.report()
     print(json.dumps({**report, "cpu_seconds": round(time.process_time() - started, 1)}, indent=2))

@@ -184,7 +184,8 @@ class _Whole:
         fusion, setting = gated_by(active.fusion, fitted.gates, content), fitted.given_gates()
         content = behind(fusion, content)
         data = replace(data, items=content)
-        fitted = fitted.summed(data) if fusion.gates is not None else fitted
+        if fusion.gates is not fitted.gates:  # the gates that serve already, up to rounding
+            fitted = fitted.summed(data)
         self._stage("projection")
         graph = weighed(held, active, ids, data, first, setting)
         if graph.report:

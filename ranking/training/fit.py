@@ -17,8 +17,8 @@ from ranking.training.choosing import Setting, choose
 from ranking.training.contest import Contest, compete
 from ranking.training.data import Double, TrainingData
 from ranking.training.gated import GatedFusion
-from ranking.training.options import fit_options, summed_anew, sums_of
-from ranking.training.solve import Ridge, Sums, item_gram, metric_of, stacked
+from ranking.training.options import fit_options, summed, sums_of
+from ranking.training.solve import Ridge, Sums, metric_of, stacked
 from ranking.training.statistics import Statistics
 
 LEAST_INTERACTIONS = 50
@@ -70,12 +70,8 @@ class Fitted:
 
     def summed(self, data: TrainingData) -> Fitted:
         """The same A with the sums of data that are behind the gates already."""
-        recipe = self.statistics.recipe
-        return replace(
-            self,
-            statistics=Statistics.of(data, recipe),
-            gram=item_gram(data.items, recipe.weights(data.popularity())),
-        )
+        statistics, gram = summed(data, self.statistics.recipe)
+        return replace(self, statistics=statistics, gram=gram)
 
     def report(self) -> dict[str, Any]:
         """For JSON."""
@@ -132,9 +128,7 @@ def fit_projection(
         a = sums.solve(setting.ridge, metric_of(data.blocks, setting.ridge))
     else:
         [made] = fit_options([setting.option], data, sums, setting.ridge, seed=seed)
-        a, gates = made.a, made.gates
-        if gates is not None:
-            sums = summed_anew(data.gated(gates), sums)
+        a, gates, sums = made.a, made.gates, made.sums or sums
     matrices = _by_part(sums, a, prior)
     return Fitted(matrices, setting, scores, sums.statistics, sums.gram, contest, sums.kept, gates)
 

@@ -48,11 +48,13 @@ class Made:
         option: by this recipe.
         a: stacked by the parts of z, [d_u, d].
         gates: that the items' vectors have to be behind for it; None where they stay as they are.
+        sums: behind the gates; None without.
     """
 
     option: Option
     a: Double = field(repr=False)
     gates: ModalityGates | None = None
+    sums: Sums | None = field(default=None, repr=False)
 
 
 def name_of(option: Option) -> str:
@@ -78,16 +80,14 @@ def sums_of(data: TrainingData, recipe: Recipe, prior: Mapping[str, Matrix]) -> 
     Args:
         prior: A0 by part.
     """
-    statistics = Statistics.of(data, recipe)
-    gram = item_gram(data.items, recipe.weights(data.popularity()))
+    statistics, gram = summed(data, recipe)
     return Sums(statistics, gram, stacked(statistics.layout, prior, data.items.shape[1]))
 
 
-def summed_anew(data: TrainingData, sums: Sums) -> Sums:
-    """Of the same pairs by the same recipe, with the items that the data have."""
-    statistics = Statistics.of(data, sums.statistics.recipe)
-    gram = item_gram(data.items, statistics.recipe.weights(data.popularity()))
-    return Sums(statistics, gram, sums.prior)
+def summed(data: TrainingData, recipe: Recipe) -> tuple[Statistics, Double]:
+    """G and M of the pairs, and H of the items that the data have."""
+    gram = item_gram(data.items, recipe.weights(data.popularity()))
+    return Statistics.of(data, recipe), gram
 
 
 def fit_options(
@@ -107,9 +107,9 @@ def fit_options(
         elif isinstance(shared, GatedFusion):
             gates, descended = fit_gates(data, sums.prior, shared, seed=seed)
             behind = data.gated(gates)
-            theirs = summed_anew(behind, sums)
+            theirs = Sums(*summed(behind, sums.statistics.recipe), sums.prior)
             for option in group:
-                yield Made(option, _mixed(descended, option, behind, theirs, ridge), gates)
+                yield Made(option, _mixed(descended, option, behind, theirs, ridge), gates, theirs)
         else:
             teacher = taught(data, sums.statistics, shared)
             for option in group:
