@@ -8,17 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from scipy.sparse import csr_matrix
 
 from domain.errors import RejectedError, RetryableError
 from domain.events import UserDeleted
 from domain.modality_gates import ModalityGates
 from encoders import EncodedItem
-from ranking import prior
-from ranking.training import GATED, Setting, Statistics, solve
+from ranking.training import GATED, Setting
 from ranking.training.contest import SEEDS, Attempt, Contest
 from ranking.training.gated import GatedFusion
 from tests.fixtures.shop import TopicEncoders
+from tests.fixtures.trained import hybrid_of, ridge_without, served
 from workers.collection_fit import fit_fusion
 from workers.collection_move import move
 from workers.collection_registry import BusyError
@@ -111,35 +110,6 @@ def learned(shop: Shop, **how: Any) -> Any:
     return train(shop.held, dispatch=shop.dispatch, **how)
 
 
-def served(shop: Shop) -> Any:
-    found = Learning(shop.settings, shop.held.index).served()
-    assert found is not None
-    return found
-
-
-def hybrid_of(shop: Shop) -> Any:
-    active = served(shop)
-    return Learning(shop.settings, shop.held.index).hybrids.current(active.fusion, active.space)
-
-
-def ridge_without(shop: Shop, user: str) -> dict[str, np.ndarray]:
-    """A of the ridge behind the gates that serve, of sums that never held the user."""
-    learning = Learning(shop.settings, shop.held.index)
-    active, sums = learning.served(), learning.sums_of(hybrid_of(shop))
-    assert active is not None
-    assert sums is not None
-    places, pairs = sums.places(ITEMS), [one for one in crowd() if one[0] != user]
-    users = {one: at for at, one in enumerate(sorted({one for one, _ in pairs}))}
-    at = np.array(sorted((users[one], places[item]) for one, item in pairs)).T
-    taken = csr_matrix((np.ones(len(pairs), np.float32), (at[0], at[1])), (len(users), len(ITEMS)))
-    with sums._reading() as file:
-        held, gram, ridge = file.statistics(), file.item_gram(), file.ridge()
-    zeros = np.zeros_like(held.gram), np.zeros_like(held.cross)
-    fresh = Statistics(held.layout, held.recipe, held.damping, *zeros)
-    fresh.add(active.fusion.blocks, np.load(sums._folder / "items.npy"), taken, {})
-    return solve(active.fusion.blocks, fresh, gram, prior(active.fusion).matrices, ridge)
-
-
 @pytest.mark.usefixtures("gates_win")
 def test_gates_that_win_move_every_point_and_new_items_are_fused_behind_them(
     crowded: Shop,
@@ -199,7 +169,7 @@ def test_whoever_is_forgotten_is_taken_off_a_and_the_next_training_learns_gates_
     after = hybrid_of(crowded)
     assert (after.facts[OPTION], after.facts[GIVEN_UP]) == (None, GATED)
     assert served(crowded).fusion.version == before.fusion.version
-    for name, matrix in ridge_without(crowded, "u007").items():
+    for name, matrix in ridge_without(crowded, "u007", crowd()).items():
         np.testing.assert_allclose(after.projection.matrices[name], matrix, atol=1e-6)
     done = learned(crowded)
     assert done.whole

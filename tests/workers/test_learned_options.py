@@ -6,14 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from scipy.sparse import csr_matrix
 
 from domain.events import UserDeleted
 from domain.vectors import Vector
-from ranking import prior
-from ranking.training import Statistics, solve
 from ranking.training.options import DISTILLATION
 from tests.fixtures.shop import TopicEncoders
+from tests.fixtures.trained import hybrid_of, ridge_without
 from workers.forget import forget_user
 from workers.learning import GIVEN_UP, OPTION, Learning
 from workers.training import train
@@ -79,38 +77,6 @@ def filled(shop: Shop, encoders: TopicEncoders, each: int) -> Shop:
     made.publish(*ITEMS)
     made.took(*crowd(each))
     return made
-
-
-def hybrid_of(shop: Shop) -> Any:
-    learning = Learning(shop.settings, shop.held.index)
-    active = learning.served()
-    assert active is not None
-    return learning.hybrids.current(active.fusion, active.space)
-
-
-def ridge_without(shop: Shop, user: str, pairs: list[tuple[str, str]]) -> dict[str, np.ndarray]:
-    """A of the ridge, of sums that never held the user."""
-    learning = Learning(shop.settings, shop.held.index)
-    active, sums = learning.served(), learning.sums_of(hybrid_of(shop))
-    assert active is not None
-    assert sums is not None
-    places = sums.places(ITEMS)
-    users = sorted({one for one, _ in pairs if one != user})
-    rows = {one: at for at, one in enumerate(users)}
-    kept = {(rows[one], places[item]) for one, item in pairs if one != user}
-    at = np.array(sorted(kept)).T
-    taken = csr_matrix((np.ones(len(kept), np.float32), (at[0], at[1])), (len(users), len(ITEMS)))
-    with sums._reading() as file:
-        held, gram, ridge = file.statistics(), file.item_gram(), file.ridge()
-    fresh = Statistics(
-        held.layout,
-        held.recipe,
-        held.damping,
-        np.zeros_like(held.gram),
-        np.zeros_like(held.cross),
-    )
-    fresh.add(active.fusion.blocks, np.load(sums._folder / "items.npy"), taken, {})
-    return solve(active.fusion.blocks, fresh, gram, prior(active.fusion).matrices, ridge)
 
 
 def test_where_an_option_wins_it_serves_until_somebody_is_forgotten(shop: Shop) -> None:
