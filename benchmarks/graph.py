@@ -70,9 +70,10 @@ def main() -> None:
             return
         for name, known in (("named", dataset), ("freebase", freebase(dataset, data_folder()))):
             for kind in (GRAPH, PERMUTED):
-                method = BilinearGraph(content)
+                method = BilinearGraph()
                 pi = graph_block(known, split, kind)
-                found = told(method, replace(task, dataset=known, graph=pi))
+                with_graph = replace(task, dataset=known, graph=pi).sharing(task.shared)
+                found = told(method, with_graph)
                 show(seed, f"{name}: {kind}", found, str(method.report))
                 block = told(Bilinear(), as_block(task, features, pi))
                 show(seed, f"{name}: {kind} as a block of c", block)

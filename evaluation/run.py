@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import time
 import traceback
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -30,6 +31,7 @@ from evaluation.dataset import Dataset
 from evaluation.features import Features, fuse
 from evaluation.graph_block import GRAPH, PERMUTED, graph_block
 from evaluation.methods import Entry, Task
+from evaluation.methods.shared import Shared
 from evaluation.plan import Outcome, Plan, Unwatched, Watch
 from evaluation.results import FORMAT, Run, load, save
 from evaluation.sources import code_digest, library_versions
@@ -81,6 +83,11 @@ def label_of(split: Split, splits: Sequence[Split]) -> str:
     return f"N={split.facts['revealed']}" if len(splits) > 1 else ""
 
 
+def content_of(modalities: tuple[str, ...]) -> tuple[str, ...]:
+    """Those that are fused: all but the graph."""
+    return tuple(name for name in modalities if name not in (GRAPH, PERMUTED))
+
+
 def named(run: Run) -> str:
     """What is run, for people: "seed 0 N=3 bilinear text+image"."""
     parts = (f"seed {run.seed}", run.split, run.method, "+".join(run.features))
@@ -102,6 +109,7 @@ class OnSplit:
         self._about_data = about_data
         self._tasks: dict[tuple[str, ...], tuple[Task, str]] = {}
         self._fusions: dict[tuple[str, ...], Fused] = {}
+        self._shared: dict[tuple[str, ...], Shared] = defaultdict(Shared)
         everything = self._fused(all_of_it.plan.features)[1]
         self._space = _digest(everything)
         self._vectors = everything if everything.shape[1] else None
@@ -126,7 +134,7 @@ class OnSplit:
 
     def _fused(self, modalities: tuple[str, ...]) -> Fused:
         """The fusion of some modalities (the graph is in none), fitted once."""
-        blocks = tuple(name for name in modalities if name not in (GRAPH, PERMUTED))
+        blocks = content_of(modalities)
         dataset, known = self._all.dataset, self._fusions
         if blocks not in known:
             known[blocks] = (
@@ -155,7 +163,7 @@ class OnSplit:
             graph=graph,
             questions=tuple(one for one in asked if one.name in plan.questions) or asked,
             seed=split.seed,
-        )
+        ).sharing(self._shared[content_of(modalities)])
         return task, _digest(items, raw, task.profiles, {} if graph is None else {GRAPH: graph})
 
     def _key(self, entry: Entry, modalities: tuple[str, ...], about_items: tuple[str, str]) -> str:

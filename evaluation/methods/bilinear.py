@@ -8,9 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
-from evaluation.methods.learned import training_data
+from evaluation.methods.learned import content_term, training_data
 from evaluation.methods.task import Task
-from ranking.training import fit_projection
 
 
 class Bilinear:
@@ -28,7 +27,7 @@ class Bilinear:
     def fit(self, task: Task) -> None:
         """Solve for A around the prior of the fusion."""
         self._data, first = training_data(task, "the bilinear method")
-        self.fitted = fit_projection(self._data, first, seed=task.seed)
+        self.fitted = content_term(task, self._data, first)
         self.detail: dict[str, Any] = {"projection": self.fitted.report()}
 
     def scores(self, users: NDArray[np.int64], history: csr_matrix) -> NDArray[np.float32]:

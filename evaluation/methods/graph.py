@@ -30,18 +30,10 @@ class BilinearGraph:
     name = "bilinear-graph"
     report: GraphReport | None = None
 
-    def __init__(self, content: Bilinear | None = None) -> None:
-        """
-        Args:
-            content: fitted on the same task before; None: it is fitted here.
-        """
-        self._given = content
-
     def fit(self, task: Task) -> None:
         """Solve for A, then weigh the graph."""
-        self._content = self._given or Bilinear()
-        if self._given is None:
-            self._content.fit(task)
+        self._content = Bilinear()
+        self._content.fit(task)
         self.detail: dict[str, Any] = dict(self._content.detail)
         self._pi = np.zeros((len(task.items), 1), dtype=np.float32)
         self._term = no_term(1)

@@ -13,12 +13,12 @@ from scipy.sparse import csr_matrix
 from domain.setting_groups import RankingSettings
 from domain.vectors import Matrix
 from evaluation.graph import item_graph
-from evaluation.methods.learned import training_data
+from evaluation.methods.learned import content_term, training_data
 from evaluation.methods.task import Task
 from ranking import Hybrid, Moments, named, projection, rank_space
 from ranking.graph import GraphTerm
 from ranking.graph.weigh import weigh
-from ranking.training import Setting, fit_collaborative, fit_projection
+from ranking.training import Learned, Setting, fit_collaborative
 from ranking.user import UserVector
 
 
@@ -46,12 +46,18 @@ class GatedHybrid:
         """
         self._data, first = training_data(task, "the hybrid")
         assert task.fusion is not None
-        fitted = fit_projection(self._data, first, seed=task.seed)
+        fitted = content_term(task, self._data, first)
         term, places = self._weighed(task, first, fitted.setting)
         dim = 0 if places is None else places.shape[1]
         space = rank_space(task.blocks, RankingSettings().factors, dim)
         ids = [item.id for item in task.dataset.items]
-        learned = fit_collaborative(ids, self._data, first, fitted.setting, space, seed=task.seed)
+
+        def learn() -> Learned:
+            """Whether there is a graph makes no difference to it."""
+            setting = fitted.setting
+            return fit_collaborative(ids, self._data, first, setting, space, seed=task.seed)
+
+        learned = task.shared.get("collaborative", learn)
         self.hybrid = named(
             Hybrid(
                 version="",

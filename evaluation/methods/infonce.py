@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from evaluation.methods.learned import ByA, FromRidge, training_data
+from evaluation.methods.learned import ByA, FromRidge, descended, training_data
 from evaluation.methods.task import Task
-from ranking.training import stacked, user_layout
+from ranking.training import metric_of, stacked, user_layout
 from ranking.training.infonce import InfoNce as Recipe
-from ranking.training.infonce import fit_infonce
+from ranking.training.infonce import mixed
 
 
 class InfoNce(ByA):
@@ -37,7 +37,7 @@ class InfoNce(ByA):
         self._data, first = training_data(task, "infonce")
         layout = user_layout(task.blocks, task.profiles)
         start = stacked(layout, first, task.items.shape[1])
-        self._a = fit_infonce(self._data, start, self.recipe, seed=task.seed)
+        self._a = descended(task, self._data, start, self.recipe)
 
 
 class RidgeInfoNce(FromRidge):
@@ -53,3 +53,10 @@ class RidgeInfoNce(FromRidge):
     def option(self) -> Recipe:
         """As its parameters have it."""
         return Recipe(self.decay, mix=self.mix)
+
+    def refit(self, task: Task) -> None:
+        """Mix again, with the decay that is there; the descent is that of `InfoNce`."""
+        alone = descended(task, self._plain, self._sums.prior, self.option())
+        closed = self._sums.solve(self._ridge, metric_of(task.blocks, self._ridge))
+        self._a = mixed(closed, alone, self.mix, self._sums)
+        self._data, self.gates = self._plain, None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,9 +15,17 @@ from domain.modality_gates import ModalityGates
 from domain.vectors import Matrix
 from evaluation.methods.task import Task
 from ranking import prior
-from ranking.training import LEAST_INTERACTIONS, TrainingData, choose
+from ranking.training import (
+    LEAST_INTERACTIONS,
+    Fitted,
+    Sums,
+    TrainingData,
+    fit_projection,
+    stacked,
+)
 from ranking.training.data import Double
-from ranking.training.options import Option, fit_options, sums_of
+from ranking.training.infonce import InfoNce, fit_infonce
+from ranking.training.options import Option, fit_options
 
 
 def training_data(task: Task, method: str) -> tuple[TrainingData, Mapping[str, Matrix]]:
@@ -39,6 +48,21 @@ def training_data(task: Task, method: str) -> tuple[TrainingData, Mapping[str, M
         )
     data = TrainingData(task.blocks, task.items, task.train, task.profiles)
     return data, prior(task.fusion).matrices
+
+
+def content_term(task: Task, data: TrainingData, first: Mapping[str, Matrix]) -> Fitted:
+    """The ridge's A with its penalties and sums, made once for all methods of a split."""
+    return task.shared.get("content", lambda: fit_projection(data, first, seed=task.seed))
+
+
+def descended(task: Task, data: TrainingData, start: Double, recipe: InfoNce) -> Double:
+    """A by InfoNCE alone, [d_u, d], made once for all methods of a split.
+
+    Args:
+        start: A0, [d_u, d].
+    """
+    recipe = replace(recipe, mix=1.0)
+    return task.shared.get(recipe, lambda: fit_infonce(data, start, recipe, seed=task.seed))
 
 
 class ByA:
@@ -79,13 +103,15 @@ class FromRidge(ByA, ABC):
             ValueError: the run has no features.
         """
         self._plain, first = training_data(task, self.name)
-        self._setting, _ = choose(self._plain, first, seed=task.seed)
-        self._sums = sums_of(self._plain, self._setting.recipe, first)
+        ridge = content_term(task, self._plain, first)
+        self._ridge = ridge.setting.ridge
+        known = stacked(ridge.statistics.layout, first, task.items.shape[1])
+        self._sums = Sums(ridge.statistics, ridge.gram, known)
         self.refit(task)
 
     def refit(self, task: Task) -> None:
         """Fit the option again, with the penalties that are there."""
-        ridge = self._setting.ridge
-        [made] = fit_options([self.option()], self._plain, self._sums, ridge, seed=task.seed)
+        options = [self.option()]
+        [made] = fit_options(options, self._plain, self._sums, self._ridge, seed=task.seed)
         self._a, self.gates = made.a, made.gates
         self._data = self._plain if made.gates is None else self._plain.gated(made.gates)

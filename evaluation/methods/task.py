@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from copy import deepcopy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
 from domain.vectors import BlockMap, Matrix
+from evaluation.methods.shared import Shared
 
 if TYPE_CHECKING:
     from encoders import Fusion
@@ -39,6 +40,8 @@ class Task:
         graph: [n_items, g] float32, or None.
         questions: the validation questions on which hyper-parameters are to be chosen.
         seed: of everything random in the method.
+        shared: what methods make alike of it; a task that is made from this one begins anew,
+            unless it says `sharing`.
     """
 
     dataset: Dataset
@@ -50,6 +53,7 @@ class Task:
     graph: Matrix | None = None
     questions: tuple[Evaluation, ...] = ()
     seed: int = 0
+    shared: Shared = field(default_factory=Shared, init=False, repr=False)
 
     @property
     def blocks(self) -> tuple[BlockMap, ...]:
@@ -66,14 +70,20 @@ class Task:
         """[n_items] bool: items with at least one interaction in `train`."""
         return np.asarray(self.split.train.getnnz(axis=0) > 0)
 
+    def sharing(self, shared: Shared) -> Task:
+        """The same, with what methods made of the same items, pairs, profiles and seed."""
+        made = replace(self)
+        object.__setattr__(made, "shared", shared)
+        return made
+
     def copied(self) -> Task:
         """The same with arrays of its own: what a method writes into them reaches no other.
 
-        Items, users and triples are shared: they are many, and made to be read only.
+        Items, users and triples are the same: they are many, and made to be read only.
         """
         data = self.dataset
-        shared = (data.items, data.users, data.graph)
-        return deepcopy(self, {id(one): one for one in shared})
+        same = (data.items, data.users, data.graph, self.shared)
+        return deepcopy(self, {id(one): one for one in same})
 
 
 class Method(Protocol):
