@@ -8,6 +8,8 @@ ones of each N >= 1 among themselves; and users left out as if they were new, wi
 items known of them. Shares are multiplied (geometric mean), so that what is lost of one kind and
 won of another compare in per cent, though one kind has much more to win than its parents have. Then
 l, which concerns users of a handful of items alone, is the one that serves the last kind best.
+Where trials find it all the same whether new items are shown or hidden, they are shown: kappa is
+above SHOWN only where that is worth more than WORTH.
 
 k is set by the catalogue (`trusted_at`) and not chosen. In a trial an item of few users is one that
 few wanted, for whatever became of it is known; in service it may be one that has just arrived, and
@@ -20,6 +22,7 @@ carry most of what is asked for. So several trials are made, and the mean over t
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
@@ -44,6 +47,13 @@ FEW, MOST_FEW = 0.1, 20.0
 WARM = (0.05, 0.1, 0.2, 0.3, 0.45, 0.7, 1.0)
 KAPPA = (0.15, 0.25, 0.35, 0.5, 0.7, 1.0, 1.4, 2.0)
 NEWCOMER = (0.0, 0.5, 1.0, 1.5, 2.0, 3.0)
+
+SHOWN = 1.0
+"""kappa from which on next to no new item is among the first: what people took stands above by the
+standard deviations that content has in all."""
+
+WORTH = 0.01
+"""Of the quality: what hiding new items has to gain."""
 
 
 @dataclass(frozen=True)
@@ -107,6 +117,9 @@ def tune_gate(trials: Sequence[Trial], k: float) -> Tuned:
         return _mean_log(value for one in found(gate) for value in one.newcomers.values())
 
     best = _climbed(replace(START, k=k), judged)
+    if best.kappa > SHOWN:
+        shown = _climbed(replace(START, k=k), judged, most=SHOWN)
+        best = best if judged(best) - judged(shown) > WORTH else shown
     if any(trial.newcomers for trial in trials):
         best = max(_newcomers(best), key=for_newcomers)
     told = {**parents, "hybrid": found(best)}
@@ -180,13 +193,14 @@ def _share(found: float, parents: Iterable[float]) -> float:
     return float(np.log(max(found, TINY) / max(*parents, TINY)))
 
 
-def _climbed(start: Gate, judged: Callable[[Gate], float]) -> Gate:
-    """The best along each axis in turn, until none is better."""
+def _climbed(start: Gate, judged: Callable[[Gate], float], most: float = math.inf) -> Gate:
+    """The best along each axis in turn, until none is better; kappa is `most` at most."""
     best = start
     while True:
         before = best
         for axis in (_levels, _warms, _kappas):
-            best = max((best, *axis(best)), key=judged)
+            allowed = (one for one in axis(best) if one.kappa <= most)
+            best = max((best, *allowed), key=judged)
         if best == before:
             return best
 

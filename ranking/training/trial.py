@@ -257,13 +257,27 @@ def _made_young(data: TrainingData, rng: np.random.Generator) -> NDArray[np.int6
     known = np.any(data.items != 0, axis=1)
     revealed = np.full(len(counts), -1, dtype=np.int64)
     # whatever anybody took may have been new once, the seldom taken as well as the wanted
-    taken = rng.permutation(np.flatnonzero((counts > 0) & known))
-    revealed[taken[: int(YOUNG / 2 * len(taken))]] = 0
-    usable = rng.permutation(np.flatnonzero((counts > max(REVEALED)) & known & (revealed < 0)))
-    chosen = usable[: int(YOUNG / 2 * len(usable))]
+    revealed[_alike(np.flatnonzero((counts > 0) & known), counts, rng)] = 0
+    usable = np.flatnonzero((counts > max(REVEALED)) & known & (revealed < 0))
+    chosen = _alike(usable, counts, rng)
     warmed: Sequence[int] = REVEALED[1:]
     revealed[chosen] = np.asarray(warmed)[np.arange(len(chosen)) % len(warmed)]
     return revealed
+
+
+def _alike(
+    items: NDArray[np.int64], counts: NDArray[np.integer], rng: np.random.Generator
+) -> NDArray[np.int64]:
+    """YOUNG / 2 of the items, by popularity: of each so many neighbours in it one by lot.
+
+    A few popular items have most of the pairs. Drawn from all alike, now one trial has several of
+    them among its new items and now none, and the gate follows that.
+    """
+    number = int(YOUNG / 2 * len(items))
+    order = rng.permutation(items)
+    order = order[np.argsort(counts[order], kind="stable")]
+    bounds = np.linspace(0, len(order), number + 1).astype(np.int64)
+    return order[rng.integers(bounds[:-1], bounds[1:])]
 
 
 def _hidden(
