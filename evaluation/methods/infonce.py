@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from evaluation.methods.learned import ByA, FromRidge, descended, training_data
 from evaluation.methods.task import Task
-from ranking.training import metric_of, stacked, user_layout
+from ranking.training import stacked, user_layout
 from ranking.training.infonce import InfoNce as Recipe
-from ranking.training.infonce import mixed
+from ranking.training.options import mixed_with_ridge
 
 
 class InfoNce(ByA):
@@ -57,6 +57,5 @@ class RidgeInfoNce(FromRidge):
     def refit(self, task: Task) -> None:
         """Mix again, with the decay that is there; the descent is that of `InfoNce`."""
         alone = descended(task, self._plain, self._sums.prior, self.option())
-        closed = self._sums.solve(self._ridge, metric_of(task.blocks, self._ridge))
-        self._a = mixed(closed, alone, self.mix, self._sums)
+        self._a = mixed_with_ridge(alone, self.option(), self._plain, self._sums, self._ridge)
         self._data, self.gates = self._plain, None

@@ -103,22 +103,32 @@ def fit_options(
         if isinstance(shared, InfoNce):
             descended = fit_infonce(data, sums.prior, shared, seed=seed)
             for option in group:
-                yield Made(option, _mixed(descended, option, data, sums, ridge))
+                yield Made(option, mixed_with_ridge(descended, option, data, sums, ridge))
         elif isinstance(shared, GatedFusion):
             gates, descended = fit_gates(data, sums.prior, shared, seed=seed)
             behind = data.gated(gates)
             theirs = Sums(*summed(behind, sums.statistics.recipe), sums.prior)
             for option in group:
-                yield Made(option, _mixed(descended, option, behind, theirs, ridge), gates, theirs)
+                yield Made(
+                    option,
+                    mixed_with_ridge(descended, option, behind, theirs, ridge),
+                    gates,
+                    theirs,
+                )
         else:
             teacher = taught(data, sums.statistics, shared)
             for option in group:
                 yield Made(option, distilled(sums, teacher, option.mix, ridge, data))
 
 
-def _mixed(
+def mixed_with_ridge(
     descended: Double, option: Option, data: TrainingData, sums: Sums, ridge: Ridge
 ) -> Double:
+    """A of an option that is descended, in its share, [d_u, d]; the rest is the ridge's.
+
+    Args:
+        descended: by the same recipe with a share of 1.
+    """
     if option.mix == 1.0:
         return descended
     closed = sums.solve(ridge, metric_of(data.blocks, ridge))
