@@ -1,7 +1,9 @@
 """A plan carried out by several processes, each with its share of the cores.
 
 What one process would do method by method is handed out one by one; which process does it changes
-nothing but the time, for every result depends on its own seed alone. Each is kept in the same
+nothing but the time, for every result depends on its own seed alone. A process stays with a split
+as long as there is something to do on it, for the fusions and what several methods share
+(`evaluation.methods.shared`) are made once per process and split. Each result is kept in the same
 folder as it is known (`evaluation.run`), so that a run that was killed goes on where it was.
 """
 
@@ -9,7 +11,10 @@ from __future__ import annotations
 
 import os
 import threading
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor
+from concurrent.futures import wait as wait_for
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
 from multiprocessing import get_context, parent_process
@@ -36,38 +41,76 @@ def run_in_parallel(evaluator: Evaluator, jobs: int) -> Outcome:
         RejectedError: a process was killed.
     """
     plan, watch = evaluator.plan, evaluator.watch
-    steps: list[Step] = []
+    splits: list[list[Step]] = []
     facts: list[dict[str, Any]] = []
     for seed in plan.seeds:
-        splits = plan.splits(evaluator.dataset, seed)
-        facts += [{"seed": seed, **split.facts} for split in splits]
-        steps += [(seed, a, b) for a in range(len(splits)) for b in range(len(plan.steps()))]
+        for number, split in enumerate(plan.splits(evaluator.dataset, seed)):
+            facts.append({"seed": seed, **split.facts})
+            splits.append([(seed, number, at) for at in range(len(plan.steps()))])
+    steps = [step for split in splits for step in split]
     jobs = min(jobs, max(len(steps), 1))
     watch.begin(len(steps))
     watch.step(f"{jobs} processes")
     threads = max(cpu_threads(evaluator.settings.encoder) // jobs, 1)
     share = replace(evaluator, watch=Unwatched())
-    with ProcessPoolExecutor(jobs, get_context("spawn"), _begin, (share, threads)) as pool:
-        waiting = [pool.submit(_carry_out, step) for step in steps]
-        try:
-            for done in as_completed(waiting):
-                run, kept = done.result()
-                watch.step(f"{jobs} processes, last: {named(run)}")
-                watch.done(run, kept)
-        except BrokenProcessPool as error:
-            raise RejectedError(
-                "a process was killed, perhaps for want of memory: each holds the data for itself",
-                field="--jobs",
-                remedy="say --jobs 1; what is done is found again",
-            ) from error
-        except BaseException:
+    pools = [
+        ProcessPoolExecutor(1, get_context("spawn"), _begin, (share, threads)) for _ in range(jobs)
+    ]
+    runs: dict[Step, Run] = {}
+    try:
+        for step, (run, kept) in _handed_out(Steps(splits), pools):
+            runs[step] = run
+            watch.step(f"{jobs} processes, last: {named(run)}")
+            watch.done(run, kept)
+    except BrokenProcessPool as error:
+        raise RejectedError(
+            "a process was killed, perhaps for want of memory: each holds the data for itself",
+            field="--jobs",
+            remedy="say --jobs 1; what is done is found again",
+        ) from error
+    finally:
+        for pool in pools:
             pool.shutdown(wait=False, cancel_futures=True)
-            raise
-    return Outcome(tuple(_run_of(one) for one in waiting), tuple(facts))
+    return Outcome(tuple(runs[step] for step in steps), tuple(facts))
 
 
-def _run_of(future: Future[tuple[Run, bool]]) -> Run:
-    return future.result()[0]
+class Steps:
+    """What is still to be begun, by split."""
+
+    def __init__(self, splits: Sequence[Sequence[Step]]) -> None:
+        self._untouched = deque(deque(split) for split in splits if split)
+        self._of: dict[int, deque[Step]] = {}
+
+    def next_of(self, process: int) -> Step | None:
+        """The next on its own split, else the first on one that nobody has begun, else the last of
+        where most is left; None where nothing is."""
+        own = self._of.get(process)
+        if not own and self._untouched:
+            own = self._of[process] = self._untouched.popleft()
+        if own:
+            return own.popleft()
+        left = max(self._of.values(), key=len, default=None)
+        return left.pop() if left else None
+
+
+def _handed_out(
+    steps: Steps, pools: Sequence[ProcessPoolExecutor]
+) -> Iterator[tuple[Step, tuple[Run, bool]]]:
+    """Each step with what became of it, as it is known; a pool of one process has one at a time."""
+    begun: dict[Future[tuple[Run, bool]], tuple[int, Step]] = {}
+
+    def begin(process: int) -> None:
+        step = steps.next_of(process)
+        if step is not None:
+            begun[pools[process].submit(_carry_out, step)] = process, step
+
+    for process in range(len(pools)):
+        begin(process)
+    while begun:
+        for future in wait_for(begun, return_when=FIRST_COMPLETED).done:
+            process, step = begun.pop(future)
+            begin(process)
+            yield step, future.result()
 
 
 # ---------------------------------------------------------------------- in the other processes

@@ -15,7 +15,7 @@ import psutil
 import pytest
 
 from evaluation.methods import chosen
-from evaluation.parallel import run_in_parallel
+from evaluation.parallel import Step, Steps, run_in_parallel
 from evaluation.results import Run
 from evaluation.run import Evaluator
 
@@ -93,3 +93,21 @@ def test_what_ended_last_is_told_and_no_process_is_begun_for_nothing(evaluator: 
         "2 processes, last: seed 0 random",
         "2 processes, last: seed 0 popularity",
     }
+
+
+def test_a_process_stays_with_its_split_and_then_helps_with_the_longest_from_its_end() -> None:
+    first, second, third = ([(seed, 0, at) for at in range(3)] for seed in range(3))
+    steps = Steps([first, second, third])
+    assert [steps.next_of(0), steps.next_of(1)] == [first[0], second[0]]
+    assert [steps.next_of(0), steps.next_of(0)] == first[1:]
+    assert [steps.next_of(0), steps.next_of(1)] == [third[0], second[1]]
+    assert [steps.next_of(1), steps.next_of(1)] == [second[2], third[2]]
+    assert [steps.next_of(0), steps.next_of(0), steps.next_of(1)] == [third[1], None, None]
+
+
+def test_every_step_is_handed_out_once_whoever_asks() -> None:
+    splits: list[list[Step]] = [[(seed, 0, at) for at in range(seed)] for seed in range(5)]
+    steps = Steps(splits)
+    asked = [steps.next_of(turn % 3) for turn in range(13)]
+    told = [step for step in asked if step is not None]
+    assert sorted(told) == [step for split in splits for step in split]
