@@ -163,7 +163,7 @@ ENTRIES: Mapping[str, Entry] = {
             "cornac-vbpr",
             f"{_METHODS}.vbpr:Vbpr",
             "VBPR by Cornac on the same fused vectors (He, McAuley 2016)",
-            grid=_grid(learning_rate=(0.004, 0.016)),
+            grid=_grid(learning_rate=(0.001, 0.004)),
         ),
         Entry(
             "bilinear",
