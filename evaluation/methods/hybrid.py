@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,17 @@ from evaluation.methods.task import Task
 from ranking import Hybrid, Moments, named, projection, rank_space
 from ranking.graph import GraphTerm
 from ranking.graph.weigh import weigh
-from ranking.training import Learned, Setting, fit_collaborative
+from ranking.training import (
+    Fitted,
+    Learned,
+    Setting,
+    TrainingData,
+    fit_collaborative,
+    fit_projection,
+)
+from ranking.training.gated import GatedFusion
+from ranking.training.infonce import InfoNce
+from ranking.training.options import Option
 from ranking.user import UserVector
 
 
@@ -29,10 +39,12 @@ class GatedHybrid:
     A, factors and gate are chosen inside the training pairs, as `firstlight train` does.
 
     Attributes:
+        option: learned, that has taken the ridge's place; None: A is the ridge's.
         detail: what was chosen, for the run's file.
     """
 
     name = "hybrid"
+    option: Option | None = None
     with_graph = False
 
     def __init__(self) -> None:
@@ -44,27 +56,28 @@ class GatedHybrid:
         Raises:
             ValueError: the run has no features.
         """
-        self._data, first = training_data(task, "the hybrid")
+        data, first = training_data(task, self.name)
         assert task.fusion is not None
-        fitted = content_term(task, self._data, first)
-        term, places = self._weighed(task, first, fitted.setting)
+        fitted = self._fitted(task, data, first)
+        self._data = data if fitted.gates is None else data.gated(fitted.gates)
+        setting = fitted.given_gates()
+        term, places = self._weighed(task, first, setting)
         dim = 0 if places is None else places.shape[1]
         space = rank_space(task.blocks, RankingSettings().factors, dim)
         ids = [item.id for item in task.dataset.items]
 
         def learn() -> Learned:
             """Whether there is a graph makes no difference to it."""
-            setting = fitted.setting
             return fit_collaborative(ids, self._data, first, setting, space, seed=task.seed)
 
-        learned = task.shared.get("collaborative", learn)
+        learned = task.shared.get(("collaborative", self.option), learn)
         self.hybrid = named(
             Hybrid(
                 version="",
                 projection=projection(task.fusion, fitted.matrices),
                 space=space,
                 gate=learned.gate,
-                moments=Moments.of(task.items),
+                moments=Moments.of(self._data.items),
                 collaborative=learned.collaborative,
                 graph=term,
                 items=learned.items,
@@ -73,8 +86,15 @@ class GatedHybrid:
         self.hybrid.check(task.fusion, space)
         self._layout = fitted.statistics.layout
         self._ids = ids
-        self._ranks, _ = self.hybrid.rank_vectors(ids, task.items, places=places)
+        self._ranks, _ = self.hybrid.rank_vectors(ids, self._data.items, places=places)
         self.detail |= {"learned": learned.report, "projection": fitted.report()}
+
+    def _fitted(self, task: Task, data: TrainingData, first: Mapping[str, Matrix]) -> Fitted:
+        ridge = content_term(task, data, first)
+        if self.option is None:
+            return ridge
+        setting = replace(ridge.setting, option=self.option)
+        return fit_projection(data, first, setting=setting, seed=task.seed)
 
     def _weighed(
         self, task: Task, first: Mapping[str, Matrix], setting: Setting
@@ -118,3 +138,18 @@ class GraphHybrid(GatedHybrid):
 
     name = "hybrid-graph"
     with_graph = True
+
+
+class InfoNceHybrid(GatedHybrid):
+    """The hybrid where the mix of the ridge's A and InfoNCE's serves, as it does on MovieLens 1M
+    after the contest of a training (`ranking.training.contest`), the gate chosen for it."""
+
+    name = "hybrid-infonce"
+    option = InfoNce(mix=0.5)
+
+
+class GatedFusionHybrid(GatedHybrid):
+    """The hybrid where gates between an item's modalities serve, everything chosen behind them."""
+
+    name = "hybrid-gated-fusion"
+    option = GatedFusion()

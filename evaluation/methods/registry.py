@@ -40,6 +40,7 @@ class Entry:
         graph: whether it reads the feature "graph"; it is then run on the permuted graph too.
         needs_graph: whether it is left out of a run without that feature.
         ablate: whether it is also run on the modalities one by one and one after the other.
+        named: whether it is run only where it is named, and not by "all".
     """
 
     name: str
@@ -52,6 +53,7 @@ class Entry:
     graph: bool = False
     needs_graph: bool = False
     ablate: bool = False
+    named: bool = False
 
     @property
     def module(self) -> str:
@@ -190,12 +192,24 @@ ENTRIES: Mapping[str, Entry] = {
             graph=True,
             needs_graph=True,
         ),
+        Entry(
+            "hybrid-infonce",
+            f"{_METHODS}.hybrid:InfoNceHybrid",
+            "the hybrid where the ridge's A and InfoNCE's serve in equal shares",
+            named=True,
+        ),
+        Entry(
+            "hybrid-gated-fusion",
+            f"{_METHODS}.hybrid:GatedFusionHybrid",
+            "the hybrid where gates between an item's modalities serve",
+            named=True,
+        ),
     )
 }
 
 
 def chosen(names: Iterable[str]) -> list[Entry]:
-    """The entries named, in the order of ENTRIES; "all" names every one.
+    """The entries named, in the order of ENTRIES; "all" names every one that need not be named.
 
     A name MODULE:CLASS is a method of one's own, imported from the Python path.
 
@@ -211,7 +225,10 @@ def chosen(names: Iterable[str]) -> list[Entry]:
             field="--methods",
             remedy=f"choose from {', '.join(ENTRIES)}, or name your own as MODULE:CLASS",
         )
-    found = [entry for name, entry in ENTRIES.items() if name in wanted or "all" in wanted] + own
+    every = "all" in wanted
+    found = [
+        entry for name, entry in ENTRIES.items() if name in wanted or (every and not entry.named)
+    ] + own
     seen: dict[str, Entry] = {}
     for entry in found:
         if seen.setdefault(entry.name, entry) is not entry:

@@ -264,6 +264,29 @@ def test_the_graph_joins_the_hybrid_in_one_inner_product(cold: Task) -> None:
     assert np.abs(added).max() > 0.1
 
 
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("hybrid", "bilinear"),
+        ("hybrid-infonce", "ridge-infonce"),
+        ("hybrid-gated-fusion", "gated-fusion"),
+    ],
+)
+def test_new_items_stand_in_a_hybrid_as_its_content_term_has_them(
+    name: str, content: str, cold: Task
+) -> None:
+    users = np.arange(8)
+    history = cold.train[users]
+    new = np.flatnonzero(~cold.warm)
+    parameters = {"decay": 1e-2} if content == "ridge-infonce" else {}
+    alone = ENTRIES[content].make(parameters)
+    alone.fit(cold)
+    wanted = alone.scores(users, history)[:, new]
+    found = _fitted(name, cold).scores(users, history)[:, new]
+    for ours, theirs in zip(found, wanted, strict=True):
+        assert np.corrcoef(ours, theirs)[0, 1] > 1 - 1e-5
+
+
 @pytest.mark.parametrize("name", ["bilinear", "hybrid"])
 def test_too_few_training_pairs_are_refused_in_words_for_an_evaluation(
     name: str, cold: Task
@@ -278,7 +301,9 @@ def test_too_few_training_pairs_are_refused_in_words_for_an_evaluation(
 
 def test_methods_are_chosen_by_name_in_the_order_of_the_report() -> None:
     assert [entry.name for entry in chosen(["ease", "random"])] == ["random", "ease"]
-    assert [entry.name for entry in chosen(["all"])] == list(ENTRIES)
+    named = ["hybrid-infonce", "hybrid-gated-fusion"]
+    assert [entry.name for entry in chosen(["all"])] == [one for one in ENTRIES if one not in named]
+    assert [entry.name for entry in chosen(["all", *named])] == list(ENTRIES)
     own = chosen(["ease", "evaluation.methods.baselines:Random"])
     assert own[-1].name == "random"
     with pytest.raises(RejectedError, match="give one of your own another name"):
