@@ -13,7 +13,7 @@ from typing import Literal, NamedTuple
 from domain.fields import MAX_VERSION
 
 UNVERSIONED_TOMBSTONE = 0
-"""Version of the deletion, sent without one, of what was never seen. Every version outranks it."""
+"""Version of the deletion, sent without one, of what was never published. Every version outranks it."""
 
 
 class Stored(NamedTuple):
@@ -36,7 +36,7 @@ def judge(known: Stored | None, version: int | None, content: str | None) -> Jud
     """Judge an event against what is known.
 
     Args:
-        known: None when the id was never seen.
+        known: None when the id was never published.
         version: the event's; None asks for the next one.
         content: canonical JSON; None is a deletion.
     """
@@ -65,7 +65,7 @@ def judge(known: Stored | None, version: int | None, content: str | None) -> Jud
 
 def _judge_unversioned(known: Stored | None, content: str | None) -> Judgement:
     if content is None and known is None:
-        note = "was never seen; the deletion is kept, and any version outranks it"
+        note = "was never published; the deletion is kept, and any version outranks it"
         return Judgement("accepted", Stored(UNVERSIONED_TOMBSTONE, None), note)
     if known is None:
         return Judgement("accepted", Stored(1, content))

@@ -183,7 +183,7 @@ def test_deleting_the_unknown_without_a_version_is_kept_and_outranked_by_any(
 ) -> None:
     [gone] = catalog.accept([deleted("x")])
     assert (gone.status, gone.version, gone.lane) == ("accepted", 0, None)
-    assert "never seen" in gone.note
+    assert "never published" in gone.note
     record = catalog.item("x")
     assert record is not None
     assert (record.state, record.next_attempt_at) == (ItemState.DELETED, None)
