@@ -13,7 +13,8 @@ from typing import Literal, NamedTuple
 from domain.fields import MAX_VERSION
 
 UNVERSIONED_TOMBSTONE = 0
-"""Version of the deletion, sent without one, of what was never published. Every version outranks it."""
+"""Version of a deletion, sent without one, of what was never published; every version outranks
+it."""
 
 
 class Stored(NamedTuple):
