@@ -79,18 +79,23 @@ class Steps:
 
     def __init__(self, splits: Sequence[Sequence[Step]]) -> None:
         self._untouched = deque(deque(split) for split in splits if split)
-        self._of: dict[int, deque[Step]] = {}
+        self._at: dict[int, deque[Step]] = {}
+        self._helps: set[int] = set()
 
     def next_of(self, process: int) -> Step | None:
-        """The next on its own split, else the first on one that nobody has begun, else the last of
-        where most is left; None where nothing is."""
-        own = self._of.get(process)
-        if not own and self._untouched:
-            own = self._of[process] = self._untouched.popleft()
-        if own:
-            return own.popleft()
-        left = max(self._of.values(), key=len, default=None)
-        return left.pop() if left else None
+        """The next on its split; when that is done, the first on one that nobody has begun, else
+        from the end of the one where most is left, with which it stays, too; None where nothing
+        is."""
+        if not self._at.get(process):
+            if self._untouched:
+                self._at[process] = self._untouched.popleft()
+            else:
+                self._at[process] = max(self._at.values(), key=len, default=deque())
+                self._helps.add(process)
+        split = self._at[process]
+        if not split:
+            return None
+        return split.pop() if process in self._helps else split.popleft()
 
 
 def _handed_out(

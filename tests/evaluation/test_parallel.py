@@ -105,6 +105,17 @@ def test_a_process_stays_with_its_split_and_then_helps_with_the_longest_from_its
     assert [steps.next_of(0), steps.next_of(0), steps.next_of(1)] == [third[1], None, None]
 
 
+def test_who_helps_stays_with_the_split_that_it_helps_with() -> None:
+    splits = [[(seed, 0, at) for at in range(length)] for seed, length in enumerate((1, 6, 5))]
+    steps = Steps(splits)
+    for process in range(3):
+        steps.next_of(process)
+    helped = [steps.next_of(0) for _ in range(4)]
+    assert helped == splits[1][:1:-1], "though after two steps more is left of the third"
+    assert steps.next_of(0) == splits[1][1]
+    assert steps.next_of(0) == splits[2][-1]
+
+
 def test_every_step_is_handed_out_once_whoever_asks() -> None:
     splits: list[list[Step]] = [[(seed, 0, at) for at in range(seed)] for seed in range(5)]
     steps = Steps(splits)
